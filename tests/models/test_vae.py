@@ -84,9 +84,8 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(likelihood):
     keras.utils.set_random_seed(0)
     vae = ConvVAE(**SMALL, likelihood=likelihood, beta=0.7)
     x, seed = pictures(3).astype(float), tf.constant([1, 2])
-    direction = [
-        tf.random.stateless_normal(w.shape, [3, 4], dtype=w.dtype) for w in vae.trainable_variables
-    ]
+    weights = vae.trainable_variables
+    direction = [tf.random.stateless_normal(w.shape, [3, 4], dtype=w.dtype) for w in weights]
 
     def loss_at(step):
         for weight, along in zip(weights, direction, strict=True):
