@@ -24,13 +24,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from filvm.files import replacing
 
 if TYPE_CHECKING:
     from filvm.data.mnist import Mnist
@@ -136,20 +137,20 @@ class Thickness:
 
 def load_thickness(
     mnist: Mnist,
-    path: str | os.PathLike = "data/mnist/thickness.csv",
+    data_dir: str | Path = "data",
     *,
     num_workers: int | None = None,
     progress: bool | None = None,
 ) -> Thickness:
-    """Return the thickness of all of `mnist`, from the table at `path` if it is there and fits.
+    """Return the thickness of all of `mnist`, from `mnist/thickness.csv` if that is there and fits.
 
     The table is a CSV file (index, split, thickness) below one comment line with the measure's
-    version and the SHA-256 of the images and of the rows: `pandas.read_csv(path, comment="#")`
-    reads it. A table of other images, of another version of the measure, cut short or otherwise
+    version and the SHA-256 of the digits and of the rows: `pandas.read_csv(path, comment="#")`
+    reads it. A table of other digits, of another version of the measure, cut short or otherwise
     changed, is made again and replaced in one step.
     """
-    path = Path(path)
-    source = _source_line(mnist)
+    path = Path(data_dir) / "mnist" / "thickness.csv"
+    source = f"# stroke thickness, version {MEASURE_VERSION}, of digits {mnist.sha256}"
     num_train = len(mnist.train_images)
     thickness = _read_table(path, source)
     if thickness is None:
@@ -159,15 +160,8 @@ def load_thickness(
     return Thickness(train=thickness[:num_train], test=thickness[num_train:])
 
 
-def _source_line(mnist: Mnist) -> str:
-    digest = hashlib.sha256()
-    for images in (mnist.train_images, mnist.test_images):
-        digest.update(np.ascontiguousarray(images))
-    return f"# stroke thickness, version {MEASURE_VERSION}, of images {digest.hexdigest()}"
-
-
 def _rows_digest(rows: str) -> str:
-    return f", rows {hashlib.sha256(rows.encode()).hexdigest()}\n"
+    return f", rows {hashlib.sha256(rows.encode()).hexdigest()}"
 
 
 def _read_table(path: Path, source: str) -> np.ndarray | None:
@@ -175,10 +169,10 @@ def _read_table(path: Path, source: str) -> np.ndarray | None:
     import pandas as pd
 
     try:
-        heading, rows = path.read_text(encoding="utf-8").split("\n", maxsplit=1)
+        heading, rows = path.read_text("utf-8").split("\n", maxsplit=1)
     except (FileNotFoundError, ValueError):  # not there; not text, or a single line
         return None
-    if heading + "\n" != source + _rows_digest(rows):
+    if heading != source + _rows_digest(rows):
         return None
     return pd.read_csv(io.StringIO(rows))["thickness"].to_numpy(np.float64, copy=True)
 
@@ -195,13 +189,8 @@ def _write_table(path: Path, source: str, thickness: np.ndarray, num_train: int)
         }
     )
     rows = table.to_csv(index=False, float_format="%.6f", na_rep="nan", lineterminator="\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes((source + _rows_digest(rows) + rows).encode())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(f"{source}{_rows_digest(rows)}\n{rows}".encode())
 
 
 def _checked_images(images: np.ndarray) -> np.ndarray:

