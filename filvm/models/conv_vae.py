@@ -34,7 +34,7 @@ def conv_encoder(
 def conv_decoder(
     image_shape: Sequence[int], latent_dim: int, filters: Sequence[int], dense_units: int
 ) -> keras.Model:
-    """z [batch, latent_dim] -> logits (or means) of the pixels, [batch, height, width, channels]."""
+    """z [batch, latent_dim] -> logits or means of the pixels, [batch, height, width, channels]."""
     height, width, channels = image_shape
     scale = 2 ** len(filters)
     small = (height // scale, width // scale, filters[-1])
