@@ -1,5 +1,6 @@
 """Where samples come from. Nothing here imports TensorFlow."""
 
 from filvm.data.mnist import Mnist, MnistError, load_mnist, to_float
+from filvm.data.side_information import Categorical, Continuous
 
-__all__ = ["Mnist", "MnistError", "load_mnist", "to_float"]
+__all__ = ["Categorical", "Continuous", "Mnist", "MnistError", "load_mnist", "to_float"]

@@ -1,4 +1,4 @@
-"""Side information s: the few things a person knows about a sample (sections 2.3 and 3 of the report).
+"""Side information s: the few things a person knows about a sample (report, sections 2.3 and 3).
 
 Attributes stand in the order of the z* dimensions they are to own: attribute j is z*_j's. A value
 may be missing, sample by sample and attribute by attribute: -1 for a `Categorical`, nan for a

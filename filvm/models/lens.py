@@ -14,7 +14,7 @@ Where s is not known, a secondary recognition network's approximation of q(s|z) 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,7 @@ from filvm.data.side_information import (
     check_attributes,
     stack_side_information,
 )
+from filvm.flows.posterior import PlanarFlows
 from filvm.models.heads import LinearHead
 from filvm.models.objective import (
     base_log_prob,
@@ -42,22 +43,6 @@ from filvm.models.objective import (
 from filvm.models.vae import gaussian_log_likelihood, sample_gaussian, step_seed
 
 CHUNK = 32768  # samples that methods on arrays take at a time: bounds their memory
-
-
-def planar_chain(
-    z: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    log_det = tf.zeros_like(z[:, 0])
-    for k in range(w.shape[1]):
-        w_k, u_k, b_k = w[:, k], u[:, k], b[:, k]
-        w_u = tf.reduce_sum(w_k * u_k, -1, keepdims=True)
-        softplus = tf.nn.softplus(w_u)
-        norm = tf.maximum(tf.reduce_sum(w_k * w_k, -1, keepdims=True), 1e-6)
-        u_hat = u_k + (softplus - 1.0 - w_u) * w_k / norm
-        t = tf.tanh(tf.reduce_sum(w_k * z, -1, keepdims=True) + b_k[:, None])
-        z = z + u_hat * t
-        log_det += tf.math.log(t * t + softplus * (1.0 - t * t))[:, 0]
-    return z, log_det
 
 
 class Lens(keras.Model):
@@ -100,6 +85,7 @@ class Lens(keras.Model):
     def names(self) -> list[str]:
         """The attributes' names, in the order of the dimensions of z* they own."""
         return [attribute.name for attribute in self.attributes]
+
     # What a subclass defines, on tensors in standardised units.
 
     def infer_standardised(
@@ -183,11 +169,6 @@ class Lens(keras.Model):
         self.attribute_scale.assign(attribute_scale)
         self.adapted.assign(1.0)
 
-    def compile(self, optimizer: Any = "adam", **kwargs: Any) -> None:
-        """As `keras.Model.compile`; a step is compiled by XLA unless it runs on several devices."""
-        kwargs.setdefault("jit_compile", not tf.distribute.has_strategy())
-        super().compile(optimizer, **kwargs)
-
     def fit(
         self,
         x: Any = None,
@@ -233,7 +214,9 @@ class Lens(keras.Model):
             dataset = x.map(self._stack_batch)
             if adapt:
                 if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-                    raise ValueError("the dataset never ends; call adapt(z, side_information) first")
+                    raise ValueError(
+                        "the dataset never ends; call adapt(z, side_information) first"
+                    )
                 batches = list(dataset.as_numpy_iterator())
                 self._set_scaling(*(np.concatenate(part) for part in zip(*batches, strict=True)))
             return dataset, None
@@ -349,14 +332,13 @@ class Lens(keras.Model):
         return self._named(outputs, probabilities)
 
     def _named(self, outputs: list[tf.Tensor], probabilities: bool) -> dict[str, np.ndarray]:
-        named = {name: value.numpy() for name, value in self.decode_side_information(outputs).items()}
+        named = {}
+        values = self.decode_side_information(outputs)
         for attribute, output in zip(self.attributes, outputs, strict=True):
+            value = values[attribute.name].numpy()
             if isinstance(attribute, Categorical):
-                named[attribute.name] = (
-                    tf.nn.softmax(output).numpy()
-                    if probabilities
-                    else named[attribute.name].astype(np.int64)
-                )
+                value = tf.nn.softmax(output).numpy() if probabilities else value.astype(np.int64)
+            named[attribute.name] = value
         return named
 
     def generate(self, z_star: np.ndarray) -> np.ndarray:
@@ -383,8 +365,9 @@ class Lens(keras.Model):
         A number's is where its head's mean is that value; a label's is the mean of z*_j given the
         label, under the prior and the head. `value` is a scalar or [n]; so is the result.
         """
-        j = self.dimension(name)
-        attribute, head = self.attributes[self.names.index(name)], self.heads[self.names.index(name)]
+        self.dimension(name)  # there must be one
+        j = self.names.index(name)
+        attribute, head = self.attributes[j], self.heads[j]
         values = attribute_values(attribute, np.atleast_1d(value))
         if not np.isfinite(values).all():
             raise ValueError(f"{name!r} is asked to be missing; expected a value")
@@ -415,6 +398,14 @@ class Lens(keras.Model):
         if not attributes:
             raise ValueError(f"name an attribute to set: one or more of {self.names}")
         return self.generate(self.set_attributes(self.infer(z), **attributes))
+
+    def set_dimension(self, z: np.ndarray, dimension: int, value: Any) -> np.ndarray:
+        """z with one dimension of z* at a coordinate (a scalar or [n]): z -> z*, set, z* -> z."""
+        if not 0 <= dimension < self.latent_dim:
+            raise ValueError(f"dimension is {dimension}; expected 0 to {self.latent_dim - 1}")
+        z_star = self.infer(z)
+        z_star[:, dimension] = value
+        return self.generate(z_star)
 
     def sample(self, n: int, *, seed: int | None = None, **attributes: Any) -> np.ndarray:
         """n latents z from the generative model: z* ~ N(0, I) with attributes set as asked."""
@@ -452,7 +443,7 @@ class Lens(keras.Model):
         return cls(**{**config, "side_information": side_information})
 
     def encode_tensors(self, z: tf.Tensor, side: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`z_star` [n, d], and every attribute [n]: as given in `side` where known, else inferred."""
+        """`z_star` [n, d], and every attribute [n]: as `side` has it where known, else inferred."""
         z = self.standardise(z)
         inferred = self.decode_side_information(self.secondary_outputs(z))
         outputs = {"z_star": self.infer_standardised(z, side)}
@@ -478,7 +469,7 @@ class Lens(keras.Model):
         return {name: tf.TensorSpec([None], tf.float32, name) for name in self.names}
 
     def stack_tensors(self, side: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """One float32 [n] per attribute, missing as -1 or nan -> [n, attributes], missing as nan."""
+        """One float32 [n] per attribute, -1 or nan where missing -> [n, attributes], then nan."""
         return self._stack_batch(tf.zeros([1]), side)[1]
 
     def signatures(self) -> dict[str, Any]:
@@ -525,6 +516,11 @@ class Lens(keras.Model):
         super().save(filepath, *args, **kwargs)
 
 
+def _check_at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ValueError(f"{name} is {value!r}; expected a number >= {least}")
+
+
 def _chunks(array: np.ndarray) -> list[np.ndarray]:
     return [array[start : start + CHUNK] for start in range(0, len(array), CHUNK)]
 
@@ -546,7 +542,7 @@ class ILVM(Lens):
         seed: of the noise in training, `infer(sampled=True)` and `sample`.
 
     Networks, each a functional model:
-        recognition: z, s -> mean, log_var [d], w, u [K, d], b [K].
+        recognition: z, s -> mean and log_var [d], w and u [K * d], b [K].
         secondary_recognition: z -> logits or scaled mean of every attribute.
         generative: z* -> z, and logits or scaled mean of every attribute.
 
@@ -557,7 +553,7 @@ class ILVM(Lens):
     (3, 4)
     """
 
-    default_weights = {Categorical: 1.0, Continuous: 1.0}
+    default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
 
     def __init__(
         self,
@@ -574,12 +570,17 @@ class ILVM(Lens):
         **kwargs: Any,
     ) -> None:
         super().__init__(latent_dim, side_information, seed=seed, **kwargs)
+        _check_at_least("num_flows", num_flows, 1)
+        _check_at_least("beta", beta, 0)
+        _check_at_least("latent_variance", latent_variance, 1e-8)
+        _check_at_least("latent_noise", latent_noise, 0)
         self.num_flows = num_flows
         self.hidden_units = list(hidden_units)
         self.beta = beta
         self.attribute_weights = self._weights_by_name(attribute_weights)
         self.latent_variance = latent_variance
         self.latent_noise = latent_noise
+        self.flows = PlanarFlows(num_flows)
         self.recognition = self._recognition_network()
         self.secondary_recognition = self._secondary_recognition_network()
         self.heads = self._linear_heads()
@@ -592,7 +593,9 @@ class ILVM(Lens):
         if isinstance(weights, Mapping):
             unknown = sorted(set(weights) - set(by_name))
             if unknown:
-                raise ValueError(f"attribute_weights names {unknown}; expected some of {self.names}")
+                raise ValueError(
+                    f"attribute_weights names {unknown}; expected some of {self.names}"
+                )
             by_name.update({name: float(weight) for name, weight in weights.items()})
         elif weights is not None:
             by_name = dict.fromkeys(by_name, float(weights))
@@ -613,8 +616,8 @@ class ILVM(Lens):
         outputs = [
             keras.layers.Dense(d, name="mean")(hidden),
             keras.layers.Dense(d, name="log_var")(hidden),
-            keras.layers.Reshape([flows, d], name="w")(keras.layers.Dense(flows * d)(hidden)),
-            keras.layers.Reshape([flows, d], name="u")(keras.layers.Dense(flows * d)(hidden)),
+            keras.layers.Dense(flows * d, name="w")(hidden),
+            keras.layers.Dense(flows * d, name="u")(hidden),
             keras.layers.Dense(flows, name="b")(hidden),
         ]
         return keras.Model([z, *side], outputs, name="recognition")
@@ -646,7 +649,7 @@ class ILVM(Lens):
         """z* from q(z*|z, s), or without a seed from the base's mean, with terms 4 and 5."""
         mean, log_var, w, u, b = self.recognition([z, *encoded])
         z_0 = mean if seed is None else sample_gaussian(mean, log_var, seed)
-        z_star, log_det = planar_chain(z_0, w, u, b)
+        z_star, log_det = self.flows(z_0, w, u, b)
         return {
             "z_star": z_star,
             "log_q0": base_log_prob(z_0, mean, log_var),
@@ -793,7 +796,7 @@ class FILVM(ILVM):
     The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's own FILVM.
     """
 
-    default_weights = {Categorical: 10.0, Continuous: 40.0}
+    default_weights: ClassVar = {Categorical: 10.0, Continuous: 40.0}
 
     def __init__(
         self,
@@ -806,6 +809,7 @@ class FILVM(ILVM):
         positive_slopes: bool = True,
         **kwargs: Any,
     ) -> None:
+        _check_at_least("swap_weight", swap_weight, 0)
         self.ordered_softmax = ordered_softmax
         self.informed_generative = informed_generative
         self.swap_weight = swap_weight
@@ -816,7 +820,7 @@ class FILVM(ILVM):
     def report_recipe(
         cls, latent_dim: int, side_information: Sequence[Attribute], **kwargs: Any
     ) -> FILVM:
-        """The FILVM as the report gives it: equation (8) with weights 1, heads from random starts."""
+        """The report's FILVM: equation (8) with weights 1, heads from random starts."""
         plain = {
             "ordered_softmax": False,
             "informed_generative": False,
