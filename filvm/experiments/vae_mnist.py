@@ -18,7 +18,7 @@ class Settings:
     epochs: int = 24
     batch_size: int = 128
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
-    validation: int = 10_000  # of the training digits, the last ones: they choose the weights
+    validation: int = 5_000  # of the training digits, the last ones: they choose the weights
     train_limit: int = 0  # train on the first so many digits; 0: on all the others
     seed: int = 0
 
