@@ -4,22 +4,24 @@
     u_hat = u + [m(w.u) - w.u] w / |w|^2      m(x) = softplus(x) - 1, so that w.u_hat > -1
     log |det df/dz| = log(tanh^2 a + p sech^2 a),   p = softplus(w.u) = 1 + w.u_hat
 
-Rezende and Mohamed 2015, arXiv:1505.05770, equations (10)-(12) and appendix A.1. Three things differ
-from the formulas as they are usually typed in, and equal them in exact arithmetic:
+Rezende and Mohamed 2015, arXiv:1505.05770, equations (10)-(12) and appendix A.1. Three things
+differ from the formulas as they are usually typed in, and equal them in exact arithmetic:
 
 * the log-determinant is a sum of two positive numbers. `1 + w.u_hat (1 - tanh^2 a)` subtracts two
   nearly equal ones and gives log 0 where the truth is -23: the NaNs of the report's section 5.2;
 * `m(x) - x` is written `softplus(-x) - 1`, which does not cancel for large x;
-* the direction is divided by `|w|^2`. Where |w| < 1e-10, where that has no limit, `u_hat = u` and the
-  layer is a plain shift by `u tanh(b)` with p = 1.
+* the direction is divided by `|w|^2`. Where |w| < 1e-10, where that has no limit, `u_hat = u` and
+  the layer is a plain shift by `u tanh(b)` with p = 1.
 
 The inverse needs one scalar root per layer. With s = w.y + b, the number a = w.z + b solves
 
     h(a) = (a - tanh a) + p tanh a = s,       and then z = y - u_hat tanh(a).
 
-h is odd and increasing, concave or convex on a > 0 according to p, so that Newton's method started at
-the proper end of a bracket walks to the root without ever passing it.
+h is odd and increasing, and on a > 0 concave (p > 1) or convex (p < 1), so that Newton's method
+started at the proper end of a bracket walks to the root without ever passing it.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +30,7 @@ import tensorflow_probability as tfp
 __all__ = ["PlanarFlow", "planar_forward", "planar_inverse"]
 
 tfb = tfp.bijectors
+TensorLike = tf.types.experimental.TensorLike
 
 SMALLEST_NORM = 1e-10  # |w| below this counts as zero
 MOST_NEWTON_STEPS = 100  # 5 to 10 are used; more than 40 only where p > 1e10
@@ -40,7 +43,7 @@ def constrained_u(w: tf.Tensor, u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         w, u: `[..., D]`.
 
     Returns:
-        u_hat `[..., D]` and p `[...]`, which is positive.
+        u_hat `[..., D]` and p `[...]`, positive (0 where it underflows: float32, w.u < -87).
     """
     w_dot_u = tf.reduce_sum(w * u, axis=-1)
     squared_norm = tf.reduce_sum(tf.square(w), axis=-1)
@@ -48,17 +51,16 @@ def constrained_u(w: tf.Tensor, u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     divisor = tf.where(is_shift, tf.ones_like(squared_norm), squared_norm)
     correction = (tf.math.softplus(-w_dot_u) - 1) / divisor
     correction = tf.where(is_shift, tf.zeros_like(correction), correction)
-    # Adding the smallest normal number keeps p positive where softplus underflows (w.u < -87).
-    p = tf.math.softplus(w_dot_u) + np.finfo(w_dot_u.dtype.as_numpy_dtype).tiny
-    p = tf.where(is_shift, tf.ones_like(p), p)
+    p = tf.where(is_shift, tf.ones_like(w_dot_u), tf.math.softplus(w_dot_u))
     return u + correction[..., tf.newaxis] * w, p
 
 
 def log_det_jacobian(a: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
-    """log(tanh^2 a + p sech^2 a), with a sech^2 that keeps its digits for large a."""
+    """log(tanh^2 a + p sech^2 a), finite even where both squares underflow."""
+    tiny = np.finfo(a.dtype.as_numpy_dtype).tiny
     decay = tf.exp(-2 * tf.abs(a))
-    sech_squared = 4 * decay / tf.square(1 + decay)
-    return tf.math.log(tf.square(tf.tanh(a)) + p * sech_squared)
+    sech_squared = 4 * decay / tf.square(1 + decay)  # keeps its digits for large |a|
+    return tf.math.log(tf.square(tf.tanh(a)) + p * sech_squared + tiny)
 
 
 def planar_forward(
@@ -74,7 +76,9 @@ def planar_forward(
     Returns:
         f(z) `[..., D]` and log |det df/dz| `[...]`.
     """
-    u_hat, p = constrained_u(w, u)
+    # Rounding u_hat once, from float64, spares float32 the errors of w.u and |w|^2.
+    u_hat, p = constrained_u(tf.cast(w, tf.float64), tf.cast(u, tf.float64))
+    u_hat, p = tf.cast(u_hat, z.dtype), tf.cast(p, z.dtype)
     a = tf.reduce_sum(w * z, axis=-1) + b
     return z + u_hat * tf.tanh(a)[..., tf.newaxis], log_det_jacobian(a, p)
 
@@ -84,8 +88,8 @@ def planar_inverse(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The z with f(z) = y, and the log-determinant of the inverse at y.
 
-    Works in float64 whatever the inputs are, so that a float32 answer is the exact inverse, rounded.
-    Arguments and results have the shapes of `planar_forward`; the log-determinant is that of dz/dy.
+    Works in float64 whatever the inputs are, so that a float32 answer is the exact inverse,
+    rounded. Arguments and results have the shapes of `planar_forward`.
     """
     dtype = y.dtype
     y, w, u, b = (tf.cast(value, tf.float64) for value in (y, w, u, b))
@@ -96,24 +100,24 @@ def planar_inverse(
 
 
 def solve_planar_root(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
-    """The a with (a - tanh a) + p tanh a = s, for p > 0, differentiable to any order.
+    """The a with (a - tanh a) + p tanh a = s, for p >= 0, differentiable to any order.
 
     Args:
         s: right-hand side, float64 `[...]`.
-        p: 1 + w.u_hat, positive, float64; broadcasts against `s`.
+        p: 1 + w.u_hat >= 0, float64; broadcasts against `s`.
 
     Returns:
         a `[...]`, to a few units in the last place for every s and p.
     """
-    s, p = s + tf.zeros_like(p), p + tf.zeros_like(s)
+    s, p = s + tf.zeros_like(p), p + tf.zeros_like(s) + np.finfo(np.float64).tiny
     return _with_implicit_gradient(tf.stop_gradient(_newton(s, p)), s, p)
 
 
 @tf.custom_gradient
-def _with_implicit_gradient(a: tf.Tensor, s: tf.Tensor, p: tf.Tensor) -> tuple[tf.Tensor, callable]:
+def _with_implicit_gradient(a: tf.Tensor, s: tf.Tensor, p: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """a itself, with da/ds = 1 / h'(a) and da/dp = -tanh(a) / h'(a)."""
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         root = _with_implicit_gradient(a, s, p)  # so that second derivatives see a(s, p) too
         d_s = upstream * tf.exp(-log_det_jacobian(root, p))
         return tf.zeros_like(a), d_s, -d_s * tf.tanh(root)
@@ -127,10 +131,10 @@ def _newton(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
     low, high = _bracket(target, p)
     tolerance = np.sqrt(np.finfo(np.float64).eps)
 
-    def not_converged(a, step):
+    def not_converged(a: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any(tf.abs(step) > tolerance * a)
 
-    def newton_step(a, step):
+    def newton_step(a: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         del step
         value = _a_minus_tanh(a) + p * tf.tanh(a)
         step = (value - target) * tf.exp(-log_det_jacobian(a, p))
@@ -147,7 +151,7 @@ def _newton(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
 
 
 def _bracket(target: tf.Tensor, p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Bounds on the root for s >= 0, from tanh a <= min(1, a) and a - tanh a >= a^3 / 8 on [0, 2]."""
+    """Bounds on the root for s >= 0: tanh a <= min(1, a), and a - tanh a >= a^3 / 8 on [0, 2]."""
     from_slope = target / p
     from_shift = target + (1 - p)
     low = tf.where(p < 1, target, tf.maximum(from_slope, from_shift))
@@ -166,13 +170,14 @@ def _a_minus_tanh(a: tf.Tensor) -> tf.Tensor:
 class PlanarFlow(tfb.AutoCompositeTensorBijector):
     """f(z) = z + u_hat tanh(w.z + b), with u_hat built from u and w so that f has an inverse.
 
-    u_hat = u + [m(w.u) - w.u] w / |w|^2 with m(x) = softplus(x) - 1 (report section 2.2; Rezende and
-    Mohamed 2015, arXiv:1505.05770, appendix A.1). One set of parameters for all points, or one per
-    point: whatever the leading dimensions of w, u and b broadcast to is the batch shape.
+    u_hat = u + [m(w.u) - w.u] w / |w|^2 with m(x) = softplus(x) - 1 (report section 2.2; Rezende
+    and Mohamed 2015, arXiv:1505.05770, appendix A.1). One set of parameters for all points, or one
+    per point: whatever the leading dimensions of w, u and b broadcast to is the batch shape.
 
-    Accuracy. The inverse is computed in float64. In float32 it is the inverse of the given y to
-    within rounding of the result. In float64, forward(inverse(y)) equals y to within a small multiple
-    of eps (|y| + |u_hat|) (1 + |w| |u_hat| sech^2 a).
+    Accuracy. Inverses are computed in float64. inverse(y) is the exact inverse of a point no
+    farther from y than E = 32 eps (|y| + |u| + (1 + |b|) / |w|), with the eps of float64, to within
+    E; a float32 answer is rounded once more. Forward keeps the same bound with the eps of its
+    dtype. A layer magnifies E by up to 1 + |u_hat| |w| sech^2 a / (tanh^2 a + p sech^2 a).
 
     Args:
         w: `[..., D]`, float32 or float64. |w| < 1e-10 counts as zero: f(z) = z + u tanh(b).
@@ -192,7 +197,14 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
     True
     """
 
-    def __init__(self, w, u, b, validate_args: bool = False, name: str = "planar_flow"):
+    def __init__(
+        self,
+        w: TensorLike,
+        u: TensorLike,
+        b: TensorLike,
+        validate_args: bool = False,
+        name: str = "planar_flow",
+    ) -> None:
         parameters = dict(locals())
         with tf.name_scope(name) as name:
             dtype = _common_dtype(w=w, u=u, b=b)
@@ -209,8 +221,10 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
             )
 
     @classmethod
-    def _parameter_properties(cls, dtype):
-        del dtype
+    def _parameter_properties(
+        cls,
+        dtype: tf.DType,
+    ) -> dict[str, tfp.util.ParameterProperties]:
         return {
             "w": tfp.util.ParameterProperties(event_ndims=1),
             "u": tfp.util.ParameterProperties(event_ndims=1),
@@ -218,33 +232,33 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
         }
 
     @property
-    def w(self):
+    def w(self) -> tf.Tensor:
         """The direction along which the flow acts, `[..., D]`."""
         return self._w
 
     @property
-    def u(self):
+    def u(self) -> tf.Tensor:
         """The unconstrained displacement, `[..., D]`."""
         return self._u
 
     @property
-    def b(self):
+    def b(self) -> tf.Tensor:
         """The offset, `[...]`."""
         return self._b
 
-    def _forward(self, x):
+    def _forward(self, x: tf.Tensor) -> tf.Tensor:
         return self._apply(planar_forward, x)[0]
 
-    def _forward_log_det_jacobian(self, x):
+    def _forward_log_det_jacobian(self, x: tf.Tensor) -> tf.Tensor:
         return self._apply(planar_forward, x)[1]
 
-    def _inverse(self, y):
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
         return self._apply(planar_inverse, y)[0]
 
-    def _inverse_log_det_jacobian(self, y):
-        return self._apply(planar_inverse, y)[1]
+    # No _inverse_log_det_jacobian: TFP takes it from the inverse it has cached, so that a density
+    # solves for each root once.
 
-    def _apply(self, function, points):
+    def _apply(self, function: Callable, points: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         w, u, b = (tf.convert_to_tensor(value) for value in (self.w, self.u, self.b))
         dimensions = w.shape[-1]
         if not points.shape[-1:].is_compatible_with([dimensions]):
@@ -254,7 +268,7 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
             )
         return function(points, w, u, b)
 
-    def _parameter_control_dependencies(self, is_init):
+    def _parameter_control_dependencies(self, is_init: bool) -> list[tf.Tensor]:
         if not self.validate_args:
             return []
         return [
@@ -267,12 +281,12 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
         ]
 
 
-def _is_reference(value) -> bool:
+def _is_reference(value: TensorLike) -> bool:
     """Whether `value` can change after construction: then it must not be read there."""
     return isinstance(value, tf.Variable | tfp.util.DeferredTensor)
 
 
-def _common_dtype(**parameters) -> tf.DType:
+def _common_dtype(**parameters: TensorLike) -> tf.DType:
     """The one floating dtype of the parameters; Python numbers follow the others."""
     dtypes = {
         name: tf.as_dtype(value.dtype)
@@ -291,7 +305,7 @@ def _common_dtype(**parameters) -> tf.DType:
 _DTYPES = (tf.float32, tf.float64)
 
 
-def _as_parameter(value, dtype: tf.DType, name: str):
+def _as_parameter(value: TensorLike, dtype: tf.DType, name: str) -> TensorLike:
     if _is_reference(value):
         return value
     return tf.convert_to_tensor(value, dtype=dtype, name=name)

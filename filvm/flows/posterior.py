@@ -41,7 +41,7 @@ class PlanarFlows(keras.layers.Layer):
     (TensorShape([7, 4]), TensorShape([7]))
     """
 
-    def __init__(self, num_flows: int, **kwargs):
+    def __init__(self, num_flows: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if num_flows < 1:
             raise ValueError(f"PlanarFlows: num_flows must be at least 1, not {num_flows}.")
@@ -69,8 +69,8 @@ class PlanarFlows(keras.layers.Layer):
         for name, value, expected in (("w", w, size), ("u", u, size), ("b", b, self.num_flows)):
             if value.shape[-1] != expected:
                 raise ValueError(
-                    f"PlanarFlows: {name} has last dimension {value.shape[-1]}, expected {expected} "
-                    f"for {self.num_flows} flows in {dimensions} dimensions."
+                    f"PlanarFlows: {name} has last dimension {value.shape[-1]}, expected "
+                    f"{expected} for {self.num_flows} flows in {dimensions} dimensions."
                 )
         shape = tf.concat([tf.shape(w)[:-1], [self.num_flows, dimensions]], axis=0)
         return tf.reshape(w, shape), tf.reshape(u, shape)
