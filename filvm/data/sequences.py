@@ -240,7 +240,8 @@ def padded_lengths(numbers: np.ndarray) -> np.ndarray:
 
     Args: `numbers` [n, max_length, 1] or [n, max_length].
     """
-    numbers = np.asarray(numbers).reshape(len(numbers), -1)
+    numbers = np.asarray(numbers)
+    numbers = numbers.reshape(numbers.shape[:2])
     places = np.arange(1, numbers.shape[1] + 1)
     return np.max(np.where(numbers != 0, places, 0), axis=1, initial=0).astype(np.int64)
 
@@ -260,7 +261,8 @@ def mean_steps(numbers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def _over_steps(statistic: Any, numbers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    numbers = np.asarray(numbers, np.float64).reshape(len(numbers), -1)
+    numbers = np.asarray(numbers, np.float64)
+    numbers = numbers.reshape(numbers.shape[:2])
     lengths = np.asarray(lengths).reshape(-1)
     steps = np.diff(numbers, axis=1)
     steps[np.arange(1, numbers.shape[1]) >= lengths[:, None]] = np.nan
