@@ -1,0 +1,72 @@
+# `make` lists the targets. Everything a profile makes is in runs/$(PROFILE).
+
+PROFILE ?= full
+PYTHON ?= python3
+REQUIRE_MNIST ?=
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FILVM := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m filvm
+REQUIRE := $(if $(REQUIRE_MNIST),--require-mnist)
+RUNS := runs/$(PROFILE)
+DIGITS := data/mnist/source.json
+OPTIONS = --profile $(PROFILE) $(REQUIRE)
+
+EXPERIMENTS := vae-mnist
+DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
+
+.PHONY: help setup reproduce-figures data train figures test lint benchmark clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  PROFILE=full (default), quick (minutes) or smoke; REQUIRE_MNIST=1 never falls back on a sample"
+
+setup: $(READY) ## .venv with what setup.cfg and constraints.txt say
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is another: make setup PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev,notebooks,tensorboard]'
+	@touch $@
+
+reproduce-figures: figures ## data, training, figures, results: all of the report
+	@echo "figures: $(RUNS)/figures    results: $(RUNS)/RESULTS.md"
+
+data: $(DIGITS) ## find or download MNIST
+
+$(DIGITS): | $(READY)
+	$(FILVM) data $(REQUIRE)
+
+train: $(DONE) ## every experiment
+
+$(RUNS)/%/.done: | $(READY)
+	$(FILVM) train $* $(OPTIONS)
+
+$(RUNS)/vae-mnist/.done: $(DIGITS)
+
+figures: $(RUNS)/RESULTS.md ## every figure and the table of results
+
+$(RUNS)/RESULTS.md: $(DONE)
+	$(FILVM) figures $(OPTIONS)
+
+test: $(READY) ## the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+benchmark: $(READY) ## what is measured against what; see benchmarks/
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## remove runs/ of this PROFILE, caches and build leftovers; data and .venv stay
+	rm -rf $(RUNS) build dist .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

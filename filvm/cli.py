@@ -1,0 +1,231 @@
+"""The command line: reads arguments, calls the package, prints. There is no science in here."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filvm.version import __version__
+
+if TYPE_CHECKING:
+    from filvm.experiments import Experiment, Run
+
+# Experiments, figures and TensorFlow are imported by the commands that use them: `filvm --help`
+# has to answer at once.
+
+USAGE_ERROR, INTERRUPTED = 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    parsed = _parser().parse_args(arguments)
+    from filvm.data import MnistError
+    from filvm.experiments import RunError
+
+    try:
+        with _plain_warnings():
+            parsed.command(parsed)
+    except KeyboardInterrupt:
+        print("filvm: interrupted; the same command continues", file=sys.stderr)
+        return INTERRUPTED
+    except (RunError, MnistError, ValueError, OSError, ArithmeticError) as error:
+        if os.environ.get("FILVM_TRACEBACK"):
+            raise
+        print(f"filvm: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="filvm", description="Interpretable lens variable models: train, measure, draw."
+    )
+    parser.add_argument("--version", action="version", version=f"filvm {__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--data", type=Path, default=Path("data"), help="folder of the data")
+    shared.add_argument(
+        "--require-mnist",
+        action="store_true",
+        help="fail where MNIST cannot be had, rather than use 5,000 digits of it",
+    )
+    of_runs = argparse.ArgumentParser(add_help=False)
+    of_runs.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    of_runs.add_argument(
+        "--profile",
+        default="full",
+        choices=("full", "quick", "smoke"),
+        help="full: the report; quick: minutes; smoke: for tests (default: full)",
+    )
+
+    data = commands.add_parser("data", parents=[shared], help="find or download MNIST")
+    data.set_defaults(command=_data)
+
+    listing = commands.add_parser("list", help="every experiment with its settings")
+    listing.add_argument("--profile", default="full", choices=("full", "quick", "smoke"))
+    listing.set_defaults(command=_list)
+
+    train = commands.add_parser(
+        "train", parents=[shared, of_runs], help="train an experiment, or continue it"
+    )
+    train.add_argument("experiment", nargs="+", help="a name from `filvm list`")
+    train.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other settings")
+    train.add_argument("--restart", action="store_true", help="drop what is there; train anew")
+    train.add_argument(
+        "--deterministic", action="store_true", help="the same weights every time, but slower"
+    )
+    train.set_defaults(command=_train)
+
+    evaluate = commands.add_parser(
+        "evaluate", parents=[of_runs], help="print what an experiment measured"
+    )
+    evaluate.add_argument("experiment", help="a name from `filvm list`")
+    evaluate.set_defaults(command=_evaluate)
+
+    figures = commands.add_parser(
+        "figures", parents=[shared, of_runs], help="draw figures, write RESULTS.md"
+    )
+    figures.add_argument("figure", nargs="*", help="for example figure_03; default: all")
+    figures.set_defaults(command=_figures)
+
+    reproduce = commands.add_parser(
+        "reproduce", parents=[shared, of_runs], help="data, training, figures and results"
+    )
+    reproduce.set_defaults(command=_reproduce)
+    return parser
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from filvm.data import load_mnist
+    from filvm.files import write_json
+
+    with _timed("MNIST"):
+        digits = load_mnist(
+            arguments.data, require_mnist=arguments.require_mnist, retry_download=True
+        )
+    write_json(
+        arguments.data / "mnist" / "source.json",
+        {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256},
+    )
+    print(
+        f"{digits.source} ({digits.origin}): {len(digits.train_images)} training digits, "
+        f"{len(digits.test_images)} test digits"
+    )
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import EXPERIMENTS
+
+    for experiment in EXPERIMENTS.values():
+        print(f"{experiment.name}: {experiment.summary}")
+        if experiment.needs:
+            print(f"    needs {', '.join(experiment.needs)}")
+        settings = experiment.profiles[arguments.profile]
+        print("    " + " ".join(f"{f.name}={getattr(settings, f.name)}" for f in fields(settings)))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    if arguments.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    if arguments.set and len(arguments.experiment) > 1:
+        from filvm.experiments import RunError
+
+        raise RunError("--set goes with one experiment at a time")
+    for name in arguments.experiment:
+        _train_one(name, arguments, overrides=arguments.set, restart=arguments.restart)
+
+
+def _train_one(
+    name: str,
+    arguments: argparse.Namespace,
+    *,
+    overrides: list[str] | None = None,
+    restart: bool = False,
+) -> None:
+    from filvm.experiments import run_experiment
+
+    run = _run(name, arguments)
+    with _timed(name):
+        run_experiment(_experiment(name), run, overrides=overrides or [], restart=restart)
+    print(f"{name}: model and metrics are in {run.folder}", flush=True)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    import json
+
+    from filvm.experiments import Run
+
+    _experiment(arguments.experiment)
+    run = Run(arguments.experiment, arguments.profile, arguments.runs)
+    print(json.dumps(run.metrics(), indent=2))
+
+
+def _figures(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import RunError
+    from filvm.figures.report import FIGURES, draw
+    from filvm.figures.results import write_results
+
+    if unknown := set(arguments.figure) - set(FIGURES):
+        raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    run = _run("", arguments)
+    folder = arguments.runs / arguments.profile / "figures"
+    for name in arguments.figure or FIGURES:
+        with _timed(name):
+            draw(name, run, folder)
+    if not arguments.figure:
+        write_results(run, arguments.runs / arguments.profile / "RESULTS.md")
+        print(f"figures are in {folder}, the table is {folder.parent / 'RESULTS.md'}")
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import EXPERIMENTS
+
+    arguments.figure = []
+    _data(arguments)
+    for name in EXPERIMENTS:
+        _train_one(name, arguments)
+    _figures(arguments)
+
+
+def _experiment(name: str) -> Experiment:
+    from filvm.experiments import EXPERIMENTS, RunError
+
+    if name not in EXPERIMENTS:
+        raise RunError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def _run(name: str, arguments: argparse.Namespace) -> Run:
+    from filvm.experiments import Run
+
+    return Run(name, arguments.profile, arguments.runs, arguments.data, arguments.require_mnist)
+
+
+@contextlib.contextmanager
+def _timed(what: str) -> Iterator[None]:
+    print(f"{what} ...", flush=True)
+    began = time.perf_counter()
+    yield
+    print(f"{what}: {time.perf_counter() - began:.1f} s", flush=True)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings as one line, without the place in the source."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"filvm: warning: {message}", file=sys.stderr
+        )
+        yield

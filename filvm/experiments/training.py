@@ -1,0 +1,164 @@
+"""Training that can be stopped at any moment and goes on where it was.
+
+After every epoch the weights, the optimiser and the history are saved. The order of samples is a
+function of the seed and the epoch, the noise one of the seed and the step, so a continued run
+sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.experiments.runs import Run
+from filvm.files import replacing
+
+
+class TrainingDiverged(Exception):
+    """The loss is no longer a number."""
+
+
+def cosine_adam(learning_rate: float, steps: int, final_fraction: float = 0.01) -> Any:
+    """Adam whose learning rate falls along half a cosine to `final_fraction` in `steps` steps."""
+    return keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=final_fraction)
+    )
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Whole batches in n samples; a set smaller than one batch makes one."""
+    return max(1, n // batch_size)
+
+
+def shuffled_batches(
+    arrays: Any,
+    batch_size: int,
+    *,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+    transform: Callable[[Any], Any] | None = None,
+) -> tf.data.Dataset:
+    """Batches of epochs `first_epoch` to `epochs` - 1, each in an order of its own.
+
+    Args:
+        arrays: a NumPy array, or a structure of arrays of equal length, held in memory.
+        batch_size: the last, partial batch of an epoch is left out: another epoch has its samples.
+        transform: applied to each batch, for example pixels to floats.
+    """
+    n = len(tf.nest.flatten(arrays)[0])
+    size = min(batch_size, n)
+    tensors = tf.nest.map_structure(tf.constant, arrays)
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(n), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+        )
+        return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
+
+    def gather(indices: tf.Tensor) -> Any:
+        batch = tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), tensors)
+        return batch if transform is None else transform(batch)
+
+    return (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(one_epoch)
+        .map(gather, num_parallel_calls=1, deterministic=True)
+        .prefetch(2)
+    )
+
+
+class _Keep(keras.callbacks.Callback):
+    """After every epoch: history, best weights, checkpoint, in an order that survives a kill."""
+
+    def __init__(self, run: Run, model: keras.Model, monitor: str) -> None:
+        super().__init__()
+        self.path = run.folder / "history.csv"
+        self.monitor = monitor
+        self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        folder = run.folder / "checkpoint"
+        self.best_weights = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
+        )
+        self.last = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=model, epochs_done=self.epochs_done, best=self.best),
+            str(folder / "last"),
+            max_to_keep=1,
+        )
+        self.history: list[dict[str, float]] = []
+
+    def restore(self) -> int:
+        """Bring back the last checkpoint, if any; the number of epochs it has seen."""
+        if self.last.restore_or_initialize():
+            done = int(self.epochs_done)
+            self.history = pd.read_csv(self.path).to_dict("records")[:done]
+        return len(self.history)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingDiverged(
+                f"the loss became {values['loss']} in epoch {epoch + 1}; the last good epoch is "
+                "kept: a lower learning_rate usually helps"
+            )
+        seconds = time.perf_counter() - self.began
+        self.history.append({"epoch": epoch + 1, "seconds": round(seconds, 3), **values})
+        with replacing(self.path) as temporary:
+            pd.DataFrame(self.history).to_csv(temporary, index=False)
+        if values[self.monitor] < float(self.best):
+            self.best.assign(values[self.monitor])
+            self.best_weights.save(checkpoint_number=epoch + 1)
+        self.epochs_done.assign(epoch + 1)
+        self.last.save(checkpoint_number=epoch + 1)
+
+
+def fit(
+    model: keras.Model,
+    batches: Callable[[int], tf.data.Dataset],
+    *,
+    run: Run,
+    epochs: int,
+    steps: int,
+    validation: Any,
+    monitor: str = "val_loss",
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+) -> list[dict[str, float]]:
+    """Train a compiled model in `run`, or go on; end with the weights best on `validation`.
+
+    Args:
+        batches: first epoch -> batches from that epoch on (`shuffled_batches`).
+        steps: steps per epoch.
+        validation: a `tf.data.Dataset` of batches, never of the test split.
+        monitor: what the best weights have least of.
+
+    Returns one row per epoch, which `history.csv` holds too. Raises TrainingDiverged when the loss
+    is no longer a number.
+    """
+    model.optimizer.build(model.trainable_variables)
+    keep = _Keep(run, model, monitor)
+    first = keep.restore()
+    if first:
+        print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
+    if first < epochs:
+        model.fit(
+            batches(first),
+            epochs=epochs,
+            initial_epoch=first,
+            steps_per_epoch=steps,
+            validation_data=validation,
+            callbacks=[keep, *callbacks],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
+    keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
+    return keep.history
