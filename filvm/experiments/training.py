@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.analysis.reconstruction import squared_errors
 from filvm.experiments.runs import Run
 from filvm.files import replacing
 
 
-class TrainingDiverged(Exception):
+class TrainingDiverged(ArithmeticError):
     """The loss is no longer a number."""
 
 
@@ -123,6 +125,29 @@ class _Keep(keras.callbacks.Callback):
         self.last.save(checkpoint_number=epoch + 1)
 
 
+class ReconstructionError(keras.callbacks.Callback):
+    """Adds `val_mse` to every epoch: mean squared error through z_mean on held-out images."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        super().__init__()
+        self.images = images
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if logs is not None:
+            reconstructed = self.model.reconstruct(self.images)
+            logs["val_mse"] = float(squared_errors(self.images, reconstructed).mean())
+
+
+def seconds_to_reach(history: list[dict[str, float]], name: str, level: float) -> float | None:
+    """Seconds of training until `name` was at most `level`; None if it never was."""
+    seconds = 0.0
+    for row in history:
+        seconds += row["seconds"]
+        if row[name] <= level:
+            return round(seconds, 1)
+    return None
+
+
 def fit(
     model: keras.Model,
     batches: Callable[[int], tf.data.Dataset],
@@ -132,7 +157,7 @@ def fit(
     steps: int,
     validation: Any,
     monitor: str = "val_loss",
-    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> list[dict[str, float]]:
     """Train a compiled model in `run`, or go on; end with the weights best on `validation`.
 
@@ -157,7 +182,7 @@ def fit(
             initial_epoch=first,
             steps_per_epoch=steps,
             validation_data=validation,
-            callbacks=[keep, *callbacks],
+            callbacks=[*callbacks, keep],  # its row holds what the others add
             verbose=1 if sys.stdout.isatty() else 2,
         )
     keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()

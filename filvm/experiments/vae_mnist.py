@@ -10,6 +10,8 @@ import numpy as np
 from filvm.data import to_float
 from filvm.experiments.runs import Experiment, Run
 
+REPORT_MSE = 0.01904  # section 5.1.1
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,7 +20,7 @@ class Settings:
     epochs: int = 24
     batch_size: int = 128
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
-    validation: int = 10_000  # of the training digits, the last ones: they choose the weights
+    validation: int = 5_000  # of the training digits, the last ones: they choose the weights
     train_limit: int = 0  # train on the first so many digits; 0: on all the others
     seed: int = 0
 
@@ -43,7 +45,14 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     import tf_keras as keras
 
     from filvm.analysis.reconstruction import pca_mse, reconstruction_report
-    from filvm.experiments.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+    from filvm.experiments.training import (
+        ReconstructionError,
+        cosine_adam,
+        fit,
+        seconds_to_reach,
+        shuffled_batches,
+        steps_per_epoch,
+    )
     from filvm.models import ConvVAE
 
     digits = run.mnist()
@@ -65,21 +74,23 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
             transform=lambda pixels: tf.cast(pixels, tf.float32) / 255.0,
         )
 
-    validation = tf.data.Dataset.from_tensor_slices(to_float(digits.train_images[held_out]))
+    validation = to_float(digits.train_images[held_out])
     history = fit(
         vae,
         batches,
         run=run,
         epochs=settings.epochs,
         steps=steps,
-        validation=validation.batch(1000),
+        validation=tf.data.Dataset.from_tensor_slices(validation).batch(1000),
+        callbacks=[ReconstructionError(validation)],
     )
     run.save_model(vae)
     test = to_float(digits.test_images)
     return {
         "test": reconstruction_report(vae, test),
         "pca_mse": pca_mse(to_float(images), test, settings.latent_dim),
-        "training_seconds": sum(row["seconds"] for row in history),
+        "training_seconds": round(sum(row["seconds"] for row in history), 1),
+        "seconds_to_report_mse": seconds_to_reach(history, "val_mse", REPORT_MSE),
     }
 
 

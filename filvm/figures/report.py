@@ -45,6 +45,8 @@ def draw(name: str, run: Run, folder: Path) -> Path:
     A figure made from the stand-in for MNIST says so.
     """
     figure = FIGURES[name]
+    for needed in figure.needs:
+        run.of(needed).check_done()
     drawn = figure.draw(run.of(figure.needs[0]))
     note = sample_note(run, figure.needs)
     if note:

@@ -41,6 +41,7 @@ def gaussian_log_likelihood(x: tf.Tensor, mean: tf.Tensor, variance: float) -> t
 
     Args: `x` and `mean`, both [batch, ...]; `variance` > 0, fixed. Returns [batch], in nats.
     """
+    variance = tf.cast(variance, x.dtype)
     log_density = -0.5 * (tf.square(x - mean) / variance + LOG_2_PI + tf.math.log(variance))
     return tf.reduce_sum(log_density, axis=tf.range(1, tf.rank(x)))
 

@@ -1,0 +1,125 @@
+"""A run is made once, continued, never silently replaced, and made anew when its basis changes."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from filvm.experiments.runs import Experiment, Run, RunError, run_experiment, with_overrides
+
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 3
+    beta: float = 1.0
+    layers: tuple[int, ...] = (8, 8)
+    fast: bool = False
+    title: str = "a"
+
+
+class Counted:
+    """An experiment that counts how often it is trained."""
+
+    def __init__(self, name, needs=()):
+        self.times = 0
+        self.experiment = Experiment(name, "", {"smoke": Settings()}, self.train, needs)
+
+    def train(self, settings, run):
+        self.times += 1
+        return {"value": self.times}
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run("first", "smoke", tmp_path / "runs", tmp_path / "data")
+
+
+def test_overrides_keep_the_types_of_the_settings():
+    changed = with_overrides(
+        Settings(), ["epochs=7", "beta=1e-2", "layers=1,2,3", "fast=true", "title=b=c"]
+    )
+    assert changed == Settings(7, 0.01, (1, 2, 3), True, "b=c")
+
+
+@pytest.mark.parametrize("override", ["epochs=x", "epoch=3", "epochs", "fast=1", "layers=1,,2"])
+def test_an_override_that_makes_no_sense_is_named(override):
+    with pytest.raises(RunError, match=f"--set {override}: expected"):
+        with_overrides(Settings(), [override])
+
+
+def test_what_is_done_is_not_done_again(run):
+    first = Counted("first")
+    assert run_experiment(first.experiment, run) == {"value": 1}
+    assert run_experiment(first.experiment, run) == {"value": 1}
+    assert first.times == 1
+
+
+def test_other_settings_do_not_replace_a_run_unless_asked_to(run):
+    first = Counted("first")
+    run_experiment(first.experiment, run)
+    with pytest.raises(RunError, match=r"epochs=3 there, 5 asked.*--restart"):
+        run_experiment(first.experiment, run, overrides=["epochs=5"])
+    run_experiment(first.experiment, run, overrides=["epochs=5"], restart=True)
+    assert run.config()["settings"]["epochs"] == 5
+
+
+def test_settings_of_tuples_come_back_equal(run):
+    first = Counted("first")
+    run_experiment(first.experiment, run, overrides=["layers=1,2"])
+    run_experiment(first.experiment, run, overrides=["layers=1,2"])
+    assert first.times == 1
+
+
+def test_a_run_is_made_anew_when_what_it_was_built_on_changes(run):
+    first, second = Counted("first"), Counted("second", needs=["first"])
+    of_second = run.of("second")
+    with pytest.raises(RunError, match="first.*is not a complete run"):
+        run_experiment(second.experiment, of_second)
+    run_experiment(first.experiment, run)
+    run_experiment(second.experiment, of_second)
+    run_experiment(second.experiment, of_second)
+    assert second.times == 1
+    run_experiment(first.experiment, run, overrides=["epochs=5"], restart=True)
+    run_experiment(second.experiment, of_second)
+    assert second.times == 2
+
+
+def test_a_run_of_another_version_is_explained(run):
+    first = Counted("first")
+    run_experiment(first.experiment, run)
+    config = {**run.config(), "filvm": "0.0.1"}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"made by filvm 0\.0\.1"):
+        run_experiment(first.experiment, run)
+
+
+def test_a_file_where_the_folder_should_be_is_named(run):
+    run.folder.parent.mkdir(parents=True)
+    run.folder.touch()
+    with pytest.raises(RunError, match="first is a file; expected a folder"):
+        run_experiment(Counted("first").experiment, run)
+
+
+def test_a_damaged_config_is_named(run):
+    run_experiment(Counted("first").experiment, run)
+    (run.folder / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json does not hold JSON"):
+        run_experiment(Counted("first").experiment, run)
+
+
+def test_a_run_does_not_go_on_with_other_data(run):
+    def train(settings, run):
+        run.record_data({"source": "MNIST", "sha256": "1"})
+        run.record_data({"source": "MNIST", "sha256": "1"})
+        with pytest.raises(RunError, match="was made from MNIST, and a sample is what is found"):
+            run.record_data({"source": "a sample", "sha256": "2"})
+        return {}
+
+    run_experiment(Experiment("first", "", {"smoke": Settings()}, train), run)
+    assert run.config()["data"] == {"source": "MNIST", "sha256": "1"}
+
+
+def test_what_is_not_there_says_how_to_make_it(run):
+    for read in (run.config, run.metrics, run.model):
+        with pytest.raises(RunError, match="filvm train first --profile smoke"):
+            read()

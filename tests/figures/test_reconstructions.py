@@ -1,0 +1,37 @@
+"""Figure 3 shows what it says: the pictures it was given, each with its own error."""
+
+import numpy as np
+import pytest
+
+from filvm.analysis.reconstruction import pca_mse, squared_errors
+from filvm.figures.reconstructions import reconstruction_figure
+
+
+def test_errors_are_means_over_pixels():
+    x = np.zeros((2, 2, 2, 1))
+    y = x.copy()
+    y[1, 0, 0, 0] = 2.0
+    np.testing.assert_array_equal(squared_errors(x, y), [0.0, 1.0])
+
+
+def test_pca_keeps_what_a_linear_code_can():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 16))
+    assert pca_mse(x[:100], x[100:], 3) < 1e-20
+    centred = x[100:] - x[:100].mean(axis=0)
+    left = np.linalg.svd(x[:100] - x[:100].mean(axis=0))[2][1:]
+    expected = np.square(centred @ left.T).sum(axis=1).mean() / 16
+    assert pca_mse(x[:100], x[100:], 1) == pytest.approx(expected, rel=1e-6)
+
+
+def test_every_pair_is_shown_with_its_error():
+    rng = np.random.default_rng(0)
+    images, reconstructions = rng.random((2, 3, 8, 8, 1))
+    figure = reconstruction_figure(images, reconstructions, mse=0.01234, title="a model")
+    axes = figure.axes
+    assert len(axes) == 6
+    np.testing.assert_array_equal(axes[1].images[0].get_array(), images[1, ..., 0])
+    np.testing.assert_array_equal(axes[4].images[0].get_array(), reconstructions[1, ..., 0])
+    errors = squared_errors(images, reconstructions)
+    assert [axis.get_xlabel() for axis in axes[3:]] == [f"{error:.4f}" for error in errors]
+    assert "0.01234" in figure.get_suptitle()
