@@ -1,7 +1,8 @@
 """Models: variational autoencoders, lenses, and both as one pipeline."""
 
 from filvm.models.conv_vae import ConvVAE
-from filvm.models.lens import FILVM, ILVM, Lens
+from filvm.models.lens import FILVM, ILVM
+from filvm.models.lens_interface import Lens
 from filvm.models.pipeline import LensPipeline
 from filvm.models.vae import VAE
 

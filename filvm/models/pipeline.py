@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.models.lens import Lens
+from filvm.models.lens_interface import Lens
 from filvm.models.vae import VAE
 
 
