@@ -98,6 +98,25 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("figure", nargs="*", help="for example figure_03; default: all")
     figures.set_defaults(command=_figures)
 
+    export = commands.add_parser(
+        "export", parents=[of_runs], help="write models for TensorFlow Serving"
+    )
+    export.add_argument(
+        "name", nargs="*", help="for example filvm_mnist; default: all that is done"
+    )
+    export.add_argument(
+        "--check",
+        action="store_true",
+        help="load it as the server does and compare with the Python model before it appears",
+    )
+    export.add_argument(
+        "--only-changed", action="store_true", help="no new version of what has not changed"
+    )
+    export.add_argument(
+        "--base-path", default="/models", help="where the server sees the folder (default: /models)"
+    )
+    export.set_defaults(command=_export)
+
     reproduce = commands.add_parser(
         "reproduce", parents=[shared, of_runs], help="data, training, figures and results"
     )
@@ -187,6 +206,25 @@ def _figures(arguments: argparse.Namespace) -> None:
     if not arguments.figure:
         write_results(run, arguments.runs / arguments.profile / "RESULTS.md")
         print(f"figures are in {folder}, the table is {folder.parent / 'RESULTS.md'}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from filvm import serving
+
+    run = _run("", arguments)
+    folder = arguments.runs / arguments.profile / "serving"
+    for name in serving.served_names(arguments.name, run):
+        with _timed(name):
+            made = serving.export_run(
+                name, run, folder, check=arguments.check, only_changed=arguments.only_changed
+            )
+        notes = ["new" if made.new else "unchanged", f"{made.megabytes:.1f} MB"]
+        if made.differences is not None:
+            notes.append(f"as the Python model within {max(made.differences.values()):.1g}")
+        if not made.warmed:
+            notes.append("no warm-up records (`pip install 'filvm[serving]'`)")
+        print(f"{name}: {made.folder}: {', '.join(notes)}", flush=True)
+    print(f"{serving.write_config(folder, arguments.base_path)} lists them for the server")
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:

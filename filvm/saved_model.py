@@ -142,7 +142,7 @@ class ServedModel:
     def unservable(self) -> list[str]:
         """What in the graph, its functions included, a stock server cannot run; [] if nothing.
 
-        That is Python functions, and functions that have to be compiled by XLA. (An op of somebody's
+        That is Python functions, and functions to be compiled by XLA. (An op of somebody's
         own library would not have been loaded in the first place.)
         """
         found = set()
@@ -230,7 +230,9 @@ def compare(
             scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
             difference = float(np.abs(answer - expected).max(initial=0.0)) / scale
             if not difference <= tolerance:  # nan is not
-                faults.append(f"{where}: {name} differs by {difference:.2g} (at most {tolerance:g})")
+                faults.append(
+                    f"{where}: {name} differs by {difference:.2g} (at most {tolerance:g})"
+                )
             differences[signature] = max(differences.get(signature, 0.0), difference)
     return differences, faults
 
@@ -401,16 +403,14 @@ def _library() -> ctypes.CDLL:
 
 
 def main(model: str, cases: str) -> int:
-    """Print a line of JSON with the largest differences; faults go to the error stream."""
+    """Print, as JSON, each signature's largest difference and what is wrong; the exit status."""
     try:
         with ServedModel(model) as served, np.load(cases) as arrays:
             differences, faults = compare(served, arrays)
             faults += served.unservable()
     except SavedModelError as error:
         differences, faults = {}, [str(error)]
-    print(json.dumps(differences))
-    for fault in faults:
-        print(fault, file=sys.stderr)
+    print(json.dumps({"differences": differences, "faults": faults}, indent=2))
     return 1 if faults else 0
 
 

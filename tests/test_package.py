@@ -14,11 +14,13 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     "version",
     "files",
+    "saved_model",
     "data",
     "flows",
     "models",
     "analysis",
     "experiments",
+    "serving",
     "figures",
     "cli",
 )

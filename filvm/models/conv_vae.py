@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.models.requests import require, signature
 from filvm.models.vae import VAE, bernoulli_log_likelihood, gaussian_log_likelihood
 
 layers = keras.layers
@@ -143,22 +144,28 @@ class ConvVAE(VAE):
                 "likelihood: rescale them, or choose likelihood='gaussian'"
             )
 
+    def check_tensors(self, x: tf.Tensor) -> None:
+        if self.likelihood == "bernoulli":
+            require((x >= 0) & (x <= 1), "images must have pixels in [0, 1]: divide them by 255")
+
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         images = tf.TensorSpec((None, *self._config["image_shape"]), tf.float32, name="images")
         z = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")
 
-        @tf.function(input_signature=[images])
-        def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"images": self(images)}
+        @signature(images)
+        def reconstruct(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            self.check_tensors(inputs["images"])
+            return {"images": self(inputs["images"])}
 
-        @tf.function(input_signature=[images])
-        def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            z_mean, z_log_var = self.encoder(images)
+        @signature(images)
+        def encode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            self.check_tensors(inputs["images"])
+            z_mean, z_log_var = self.encoder(inputs["images"])
             return {"z_mean": z_mean, "z_log_var": z_log_var}
 
-        @tf.function(input_signature=[z])
-        def decode(z: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"images": self.observation(self.decoder(z))}
+        @signature(z)
+        def decode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return {"images": self.observation(self.decoder(inputs["z"]))}
 
         return {
             "serving_default": reconstruct,

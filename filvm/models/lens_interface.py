@@ -22,6 +22,7 @@ from filvm.data.side_information import (
     check_attributes,
     stack_side_information,
 )
+from filvm.models.requests import require, signature
 from filvm.models.vae import step_seed
 
 CHUNK = 32768  # samples that methods on arrays take at a time: bounds their memory
@@ -442,46 +443,54 @@ class Lens(keras.Model):
         self, z: tf.Tensor, dimension: tf.Tensor, value: tf.Tensor
     ) -> tf.Tensor:
         """z -> z*, one dimension of each row set to a coordinate, -> z."""
+        last = self.latent_dim - 1
+        require(
+            (dimension >= 0) & (dimension <= last), f"dimension must hold integers from 0 to {last}"
+        )
         z_star = self.infer_standardised(self.standardise(z), self.unknown(z))
         at = tf.one_hot(dimension, self.latent_dim)
         return self.decode_tensors(z_star * (1.0 - at) + at * value[:, None])
 
-    def side_specs(self) -> dict[str, tf.TensorSpec]:
+    def side_specs(self) -> list[tf.TensorSpec]:
         """One float32 [n] input per attribute."""
-        return {name: tf.TensorSpec([None], tf.float32, name) for name in self.names}
+        return [tf.TensorSpec([None], tf.float32, name) for name in self.names]
 
     def stack_tensors(self, side: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """One float32 [n] per attribute, -1 or nan where missing -> [n, attributes], then nan."""
+        for attribute in self.attributes:
+            if isinstance(attribute, Categorical):
+                label, last = side[attribute.name], attribute.num_classes - 1
+                require(
+                    tf.math.is_nan(label)
+                    | (label == -1)
+                    | ((label >= 0) & (label <= last) & (label == tf.floor(label))),
+                    f"{attribute.name} must hold labels from 0 to {last}, or -1 where missing",
+                )
         return self._stack_batch(tf.zeros([1]), side)[1]
 
     def signatures(self) -> dict[str, Any]:
         """The named functions of the SavedModel: as the pipeline's, with z in place of images."""
         z = tf.TensorSpec([None, self.latent_dim], tf.float32, "z")
         z_star = tf.TensorSpec([None, self.latent_dim], tf.float32, "z_star")
+        dimension = tf.TensorSpec([None], tf.int32, "dimension")
+        value = tf.TensorSpec([None], tf.float32, "value")
 
-        @tf.function(input_signature=[z])
-        def encode(z: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.encode_tensors(z, self.unknown(z))
+        @signature(z)
+        def encode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return self.encode_tensors(inputs["z"], self.unknown(inputs["z"]))
 
-        @tf.function(input_signature=[{"z": z, **self.side_specs()}])
+        @signature(z, *self.side_specs())
         def encode_with_side_information(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return self.encode_tensors(inputs["z"], self.stack_tensors(inputs))
 
-        @tf.function(input_signature=[z_star])
-        def decode(z_star: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"z": self.decode_tensors(z_star)}
+        @signature(z_star)
+        def decode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return {"z": self.decode_tensors(inputs["z_star"])}
 
-        @tf.function(
-            input_signature=[
-                z,
-                tf.TensorSpec([None], tf.int32, "dimension"),
-                tf.TensorSpec([None], tf.float32, "value"),
-            ]
-        )
-        def manipulate(
-            z: tf.Tensor, dimension: tf.Tensor, value: tf.Tensor
-        ) -> dict[str, tf.Tensor]:
-            return {"z": self.set_dimension_tensors(z, dimension, value)}
+        @signature(z, dimension, value)
+        def manipulate(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            z, at, value = inputs["z"], inputs["dimension"], inputs["value"]
+            return {"z": self.set_dimension_tensors(z, at, value)}
 
         return {
             "serving_default": encode,

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.models.lens_interface import Lens
+from filvm.models.requests import signature
 from filvm.models.vae import VAE
 
 
@@ -117,10 +118,17 @@ class LensPipeline(keras.Model):
         vae, lens = deserialize(config["vae"]), deserialize(config["lens"])
         return cls(vae, lens, name=config["name"])
 
+    def _latents_of(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        x = inputs[self.observation_spec.name]
+        self.vae.check_tensors(x)
+        return self.vae.encoder(x)[0]
+
     def _decode_tensors(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
-        observed = self.vae.observation(self.vae.decoder(z))
+        observed = tf.nest.flatten(self.vae.observation(self.vae.decoder(z)))
         names = [self.observation_spec.name, "lengths"]  # a sequence brings its length
-        return dict(zip(names, tf.nest.flatten(observed), strict=False))
+        return {
+            name: tf.cast(tensor, tf.float32) for name, tensor in zip(names, observed, strict=False)
+        }
 
     def signatures(self) -> dict[str, Any]:
         """The named functions of the SavedModel: what a serving client can ask for."""
@@ -129,25 +137,22 @@ class LensPipeline(keras.Model):
         dimension = tf.TensorSpec([None], tf.int32, "dimension")
         value = tf.TensorSpec([None], tf.float32, "value")
 
-        def z_mean(x: tf.Tensor) -> tf.Tensor:
-            return self.vae.encoder(x)[0]
-
-        @tf.function(input_signature=[x])
-        def encode(x: tf.Tensor) -> dict[str, tf.Tensor]:
-            z = z_mean(x)
+        @signature(x)
+        def encode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            z = self._latents_of(inputs)
             return lens.encode_tensors(z, lens.unknown(z))
 
-        @tf.function(input_signature=[{x.name: x, **lens.side_specs()}])
+        @signature(x, *lens.side_specs())
         def encode_with_side_information(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return lens.encode_tensors(z_mean(inputs[x.name]), lens.stack_tensors(inputs))
+            return lens.encode_tensors(self._latents_of(inputs), lens.stack_tensors(inputs))
 
-        @tf.function(input_signature=[z_star])
-        def decode(z_star: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._decode_tensors(lens.decode_tensors(z_star))
+        @signature(z_star)
+        def decode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return self._decode_tensors(lens.decode_tensors(inputs["z_star"]))
 
-        @tf.function(input_signature=[{x.name: x, "dimension": dimension, "value": value}])
+        @signature(x, dimension, value)
         def manipulate(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            z = z_mean(inputs[x.name])
+            z = self._latents_of(inputs)
             z = lens.set_dimension_tensors(z, inputs["dimension"], inputs["value"])
             return self._decode_tensors(z)
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.data.sequences import MAX_LENGTH, Sequences, padded_lengths, sequences_from_lists
+from filvm.models.requests import require, signature
 from filvm.models.vae import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
 
 layers = keras.layers
@@ -391,6 +392,17 @@ class SequenceVAE(VAE):
             x = self.sequences_array(x)
         return super().fit(x, *args, **kwargs)
 
+    def check_tensors(self, x: tf.Tensor) -> None:
+        number = x > 0
+        require(
+            tf.math.is_finite(x) & (number | (x == 0)), "sequences must hold finite numbers > 0"
+        )
+        first = tf.ones_like(number[:, :1])
+        require(
+            tf.concat([first, number[:, :-1]], axis=1) | ~number,
+            "sequences must have zeros only as padding after their numbers",
+        )
+
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         sequences = tf.TensorSpec((None, self.max_length, 1), tf.float32, name="sequences")
         z = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")
@@ -398,18 +410,20 @@ class SequenceVAE(VAE):
         def answer(numbers: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"sequences": numbers, "lengths": tf.cast(lengths, tf.float32)}
 
-        @tf.function(input_signature=[sequences])
-        def reconstruct(sequences: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(*self(sequences))
+        @signature(sequences)
+        def reconstruct(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            self.check_tensors(inputs["sequences"])
+            return answer(*self(inputs["sequences"]))
 
-        @tf.function(input_signature=[sequences])
-        def encode(sequences: tf.Tensor) -> dict[str, tf.Tensor]:
-            z_mean, z_log_var = self.encoder(sequences)
+        @signature(sequences)
+        def encode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            self.check_tensors(inputs["sequences"])
+            z_mean, z_log_var = self.encoder(inputs["sequences"])
             return {"z_mean": z_mean, "z_log_var": z_log_var}
 
-        @tf.function(input_signature=[z])
-        def decode(z: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(*self.observation(self.decoder(z)))
+        @signature(z)
+        def decode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return answer(*self.observation(self.decoder(inputs["z"])))
 
         return {
             "serving_default": reconstruct,

@@ -220,6 +220,9 @@ class VAE(keras.Model):
 
     # Saving.
 
+    def check_tensors(self, x: tf.Tensor) -> None:
+        """Make the graph of a signature refuse an x that `check_observations` would refuse."""
+
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """The named functions of the SavedModel: what a serving client can ask for."""
         raise NotImplementedError(f"{type(self).__name__} names no serving signatures")
