@@ -19,8 +19,10 @@ OPTIONS = --profile $(PROFILE) $(REQUIRE)
 
 EXPERIMENTS := vae-mnist vae-mnist-r
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
+SERVED := $(filter vae-mnist vae-mnist-r vae-sequences ilvm-mnist \
+	filvm-mnist filvm-mnist-r filvm-sequences,$(EXPERIMENTS))
 
-.PHONY: help setup reproduce-figures data train figures test lint benchmark clean
+.PHONY: help setup reproduce-figures data train figures export test lint benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -34,7 +36,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 		|| { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is another: make setup PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,notebooks,tensorboard]'
+		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
 	@touch $@
 
 reproduce-figures: figures ## data, training, figures, results: all of the report
@@ -56,6 +58,11 @@ figures: $(RUNS)/RESULTS.md ## every figure and the table of results
 
 $(RUNS)/RESULTS.md: $(DONE)
 	$(FILVM) figures $(OPTIONS)
+
+export: $(RUNS)/serving/models.config ## trained models for TensorFlow Serving, checked
+
+$(RUNS)/serving/models.config: $(SERVED:%=$(RUNS)/%/.done)
+	$(FILVM) export $(SERVED) --check --only-changed --profile $(PROFILE)
 
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest
