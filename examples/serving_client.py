@@ -66,7 +66,10 @@ def predict_rest(
 def predict_grpc(
     server: str, model: str, signature: str, inputs: Mapping[str, Any], version: int | None = None
 ) -> Answer:
-    """The same over gRPC, where numbers travel as they are and not as text. `server` is for example localhost:8500."""
+    """The same over gRPC, where numbers do not travel as text.
+
+    `server` is for example localhost:8500.
+    """
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis.predict_pb2 import PredictRequest

@@ -27,7 +27,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm import saved_model
-from filvm.data import Categorical, make_sequences
+from filvm.data import Categorical
+from filvm.data.sequences import make_sequences
 from filvm.experiments import EXPERIMENTS, Run, RunError
 from filvm.files import read_json, replacing, write_json
 from filvm.models import Lens, LensPipeline

@@ -46,9 +46,7 @@ class Models:
         model, _ = self.find(name, version)
         signature = signature or "serving_default"
         if signature not in model.signatures:
-            raise Refused(
-                400, f'Serving signature name: "{signature}" not found in signature def'
-            )
+            raise Refused(400, f'Serving signature name: "{signature}" not found in signature def')
         expected = model.signatures[signature].inputs
         if missing := set(expected) - set(inputs):
             raise Refused(400, f"Missing but required: {{{','.join(sorted(missing))}}}")

@@ -463,7 +463,13 @@ def test_the_example_prints_what_the_server_reads_and_draws(served, tmp_path):
     with rest_server(served) as address:
         for arguments in ((), ("--images", str(tmp_path / "digits.npy"), "--version", "1")):
             done = subprocess.run(
-                [sys.executable, ROOT / "examples/serving_client.py", "--rest", address, *arguments],
+                [
+                    sys.executable,
+                    ROOT / "examples/serving_client.py",
+                    "--rest",
+                    address,
+                    *arguments,
+                ],
                 capture_output=True,
                 text=True,
                 check=True,
