@@ -291,21 +291,21 @@ def _fit(
     optimizer.build(variables)
 
     @tf.function(jit_compile=True)
-    def run(first_step: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    def run(first_step: tf.Tensor, count: int) -> tf.Tensor:
         total = tf.zeros([len(seeds)])
-        for step in tf.range(first_step, first_step + count):
+        for i in tf.range(count):  # of a known length, or XLA compiles anew at every call
             with tf.GradientTape() as tape:
-                losses = objective(variables, step)
+                losses = objective(variables, first_step + i)
             gradients = tape.gradient(losses, variables)
             optimizer.apply_gradients(zip(_clip(gradients), variables, strict=True))
             total += losses
-        return total / tf.cast(count, tf.float32)
+        return total / count
 
     history = []
     with tqdm(total=steps, unit="step", disable=not show_progress) as progress:
         for first_step in range(0, steps, STEPS_PER_CALL):
             count = min(STEPS_PER_CALL, steps - first_step)
-            history.append(run(tf.constant(first_step), tf.constant(count)).numpy())
+            history.append(run(tf.constant(first_step), count).numpy())
             progress.update(count)
             progress.set_postfix(best_loss=f"{np.min(history[-1]):.4f}")
     w, u, b = (variable.numpy() for variable in variables)
