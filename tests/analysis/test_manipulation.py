@@ -1,0 +1,229 @@
+"""Manipulations judged on toy generators whose every fault is known.
+
+An "image" here is its own description [digit, thickness]; the oracles read it back.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from filvm.analysis.manipulation import (
+    change_digit,
+    digit_and_value_on_request,
+    digits_on_request,
+    exchange,
+    plane,
+    swap,
+    sweep_every_digit,
+    sweep_every_dimension,
+    traverse,
+)
+
+D = 4
+COORDINATES = norm.ppf((np.arange(10) + 0.5) / 10)
+
+
+def generate(z_star):
+    digit = np.floor(norm.cdf(z_star[:, 0]) * 10)
+    return np.column_stack([digit, 2.5 + 0.5 * z_star[:, 1]])
+
+
+def entangled(z_star):
+    """The digit depends on a third dimension too, and the thickness on the digit."""
+    images = generate(z_star)
+    images[z_star[:, 2] > 1.0, 0] = 0
+    images[:, 1] += images[:, 0]
+    return images
+
+
+def predict_digit(images):
+    return images[:, 0].astype(int)
+
+
+def thickness(images):
+    return images[:, 1]
+
+
+rng = np.random.default_rng(0)
+Z_STAR = rng.standard_normal((500, D))
+
+
+def plain(result):
+    summary = result.summary()
+    assert json.loads(json.dumps(summary)) == summary
+    return summary
+
+
+def test_a_traversal_changes_one_dimension_only():
+    swept = traverse(Z_STAR, 2, np.array([-1.0, 0.0, 1.0]))
+    assert swept.shape == (500, 3, D)
+    np.testing.assert_array_equal(swept[:, :, 2], np.broadcast_to([-1.0, 0.0, 1.0], (500, 3)))
+    others = [0, 1, 3]
+    np.testing.assert_array_equal(swept[:, 1][:, others], Z_STAR[:, others])
+
+
+def test_a_plane_has_its_two_axes_and_zeros():
+    points = plane(D, np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0]), x_dimension=2, y_dimension=0)
+    assert points.shape == (3, 2, D)
+    np.testing.assert_array_equal(points[1, 0], [4.0, 0.0, 1.0, 0.0])
+
+
+@given(st.sets(st.integers(0, D - 1), min_size=1), st.integers(0, 100))
+def test_exchanging_twice_with_the_same_partners_restores_pairs(dimensions, seed):
+    partners = np.arange(500) ^ 1  # neighbours in pairs
+    there = exchange(Z_STAR, partners, sorted(dimensions))
+    np.testing.assert_array_equal(exchange(there, partners, sorted(dimensions)), Z_STAR)
+    kept = [d for d in range(D) if d not in dimensions]
+    np.testing.assert_array_equal(there[:, kept], Z_STAR[:, kept])
+
+
+def test_a_generator_that_obeys_agrees_on_every_digit():
+    found = digits_on_request(generate, predict_digit, COORDINATES, D, num_per_digit=50)
+    np.testing.assert_array_equal(found.counts, 50 * np.eye(10))
+    assert plain(found) == {"agreement": 1.0, "agreement_per_digit": [1.0] * 10}
+
+
+def test_a_dimension_that_spoils_the_digit_costs_its_share():
+    found = digits_on_request(entangled, predict_digit, COORDINATES, D, num_per_digit=2000)
+    summary = plain(found)
+    spoilt = norm.sf(1.0)
+    assert summary["agreement"] == pytest.approx(1 - 0.9 * spoilt, abs=0.01)
+    assert summary["agreement_per_digit"][0] == 1.0
+    assert found.counts.sum(axis=1).tolist() == [2000] * 10
+    again = digits_on_request(entangled, predict_digit, COORDINATES, D, num_per_digit=2000)
+    np.testing.assert_array_equal(again.counts, found.counts)
+
+
+def test_a_sweep_that_obeys_grows_keeps_its_digit_and_reaches_its_range():
+    values = np.linspace(-2, 2, 9)
+    found = sweep_every_digit(
+        generate, thickness, predict_digit, COORDINATES, values, np.zeros((1, D))
+    )
+    assert found.measured.shape == found.digits.shape == (10, 1, 9)
+    summary = plain(found)
+    assert summary["strictly_increasing"] == summary["digit_kept"] == 1.0
+    assert summary["reached_by_all"] == pytest.approx([1.5, 3.5])
+
+
+def test_a_sweep_shows_each_digits_own_faults():
+    def faulty(z_star):
+        images = generate(z_star)
+        three, five = images[:, 0] == 3, images[:, 0] == 5
+        images[three, 1] = np.minimum(images[three, 1], 3.0)  # threes stop growing
+        images[five & (z_star[:, 1] < -1.9), 0] = 6  # the thinnest five is a six
+        images[images[:, 0] == 8, 1] = np.nan  # eights are blank
+        return images
+
+    found = plain(
+        sweep_every_digit(
+            faulty, thickness, predict_digit, COORDINATES, np.linspace(-2, 2, 9), np.zeros((2, D))
+        )
+    )
+    increasing = [0.0 if digit in (3, 8) else 1.0 for digit in range(10)]
+    assert found["strictly_increasing_per_digit"] == increasing
+    assert found["digit_kept_per_digit"][5] == pytest.approx(8 / 9)
+    assert found["highest_per_digit"][3] == 3.0
+    assert found["lowest_per_digit"][8] is None
+
+
+def test_sweeps_keep_the_rest_they_are_given():
+    seen = []
+
+    def record(z_star):
+        seen.append(z_star)
+        return generate(z_star)
+
+    values, rests = np.array([-1.0, 1.0]), Z_STAR[:3]
+    sweep_every_digit(record, thickness, predict_digit, COORDINATES, values, rests)
+    points = seen[0].reshape(10, 3, 2, D)
+    np.testing.assert_array_equal(points[4, :, 1, 2:], rests[:, 2:])
+    assert (points[4, :, :, 0] == COORDINATES[4]).all()
+    np.testing.assert_array_equal(points[4, 2, :, 1], values)
+
+
+def test_changing_the_digit_keeps_the_thickness_of_a_generator_that_obeys():
+    images = generate(Z_STAR)
+    own = predict_digit(images), thickness(images)
+    found = change_digit(generate, thickness, predict_digit, Z_STAR, *own, COORDINATES)
+    assert (found.asked != own[0]).all()
+    assert set(found.asked) == set(range(10))
+    summary = plain(found)
+    assert summary["agreement"] == 1.0
+    assert summary["correlation"] == pytest.approx(1.0)
+    assert summary["difference"] == pytest.approx(0.0)
+
+    other = plain(change_digit(entangled, thickness, predict_digit, Z_STAR, *own, COORDINATES))
+    assert other["agreement"] < 0.95
+    assert other["correlation"] < 0.5
+
+
+def test_a_blank_image_is_left_out_of_the_correlation():
+    def blank(images):
+        return np.where(np.arange(len(images)) % 2, np.nan, thickness(images))
+
+    images = generate(Z_STAR)
+    own = predict_digit(images), thickness(images)
+    assert plain(change_digit(generate, blank, predict_digit, Z_STAR, *own, COORDINATES))[
+        "correlation"
+    ] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dimensions", [[0], [1], [0, 1], [2, 3]])
+def test_swapped_attributes_follow_their_dimensions(dimensions):
+    images = generate(Z_STAR)
+    own = predict_digit(images), thickness(images)
+    found = plain(swap(generate, thickness, predict_digit, Z_STAR, *own, dimensions))
+    assert found["agreement"] == 1.0
+    assert found["correlation"] == pytest.approx(1.0)
+
+
+def test_sixes_read_as_nines_are_told_apart_from_other_errors():
+    def turned(z_star):
+        images = generate(z_star)
+        six = np.flatnonzero(images[:, 0] == 6)
+        images[six[::2], 0] = 9  # every second six looks like a nine
+        images[np.flatnonzero(images[:, 0] == 1)[::4], 0] = 7  # an error of another kind
+        images[:, 1] += np.where(images[:, 0] == 2, 3.0, 0.1)
+        return images
+
+    values = np.array([1.5, 2.5, 3.5])
+    found = plain(
+        digit_and_value_on_request(
+            turned, thickness, predict_digit, COORDINATES, (values - 2.5) / 0.5, values, D
+        )
+    )
+    assert found["read_as"] == {"6 read as 9": 0.5, "9 read as 6": 0.0}
+    assert found["agreement"] == pytest.approx(1 - 0.1 * (0.5 + 0.25))
+    assert found["agreement_apart"] == pytest.approx(1 - 0.1 * 0.25 / 0.95)
+    assert found["median_absolute_error"] == pytest.approx(0.1)
+    assert found["median_absolute_error_per_digit"]["2"] == pytest.approx(3.0)
+    assert set(found["median_absolute_error_per_value"]) == {"1.5", "2.5", "3.5"}
+
+
+def test_effects_are_shares_of_each_attributes_range():
+    def read(z_star):
+        length = 10.0 + 2 * z_star[:, 1]
+        return {
+            "start": 500 + 200 * z_star[:, 0],
+            "length": length,
+            "step": np.where(length < 7, np.nan, 5.0),
+        }
+
+    ranges = {"start": (0.0, 1000.0), "length": (0.0, 20.0), "step": (0.0, 10.0)}
+    found = sweep_every_dimension(read, np.linspace(-2, 2, 5), ranges, D)
+    moved = plain(found)["moved"]
+    assert moved["start"] == pytest.approx([0.8, 0, 0, 0])
+    assert moved["length"] == pytest.approx([0, 0.4, 0, 0])
+    assert moved["step"] == [0, 0, 0, 0]
+    assert found.read["length"].shape == (D, 5)
+    with pytest.raises(ValueError, match=r"differ in \['final'\]"):
+        sweep_every_dimension(read, np.zeros(2), {**ranges, "final": (0.0, 1.0)}, D)
+
+
+def test_an_oracle_that_returns_scores_is_refused():
+    with pytest.raises(TypeError, match=r"predict_digit returned float64 \[10, 2\]"):
+        digits_on_request(generate, lambda images: images, COORDINATES, D, num_per_digit=1)
