@@ -1,5 +1,29 @@
 """Where samples come from. Nothing here imports TensorFlow."""
 
 from filvm.data.mnist import Mnist, MnistError, load_mnist, to_float
+from filvm.data.rotated import RotatedMnist, load_rotated_mnist, rotate_images
+from filvm.data.side_information import Categorical, Continuous
+from filvm.data.thickness import (
+    StrokeSteps,
+    Thickness,
+    load_thickness,
+    stroke_steps,
+    stroke_thickness,
+)
 
-__all__ = ["Mnist", "MnistError", "load_mnist", "to_float"]
+__all__ = [
+    "Categorical",
+    "Continuous",
+    "Mnist",
+    "MnistError",
+    "RotatedMnist",
+    "StrokeSteps",
+    "Thickness",
+    "load_mnist",
+    "load_rotated_mnist",
+    "load_thickness",
+    "rotate_images",
+    "stroke_steps",
+    "stroke_thickness",
+    "to_float",
+]

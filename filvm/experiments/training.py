@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.analysis.reconstruction import squared_errors
 from filvm.experiments.runs import Run
 from filvm.files import replacing
 
 
-class TrainingDiverged(Exception):
+class TrainingDiverged(ArithmeticError):
     """The loss is no longer a number."""
 
 
@@ -49,13 +51,14 @@ def shuffled_batches(
     """Batches of epochs `first_epoch` to `epochs` - 1, each in an order of its own.
 
     Args:
-        arrays: a NumPy array, or a structure of arrays of equal length, held in memory.
+        arrays: a NumPy array, or a structure of arrays of equal length. A memory map is read
+            batch by batch; other arrays are held in memory.
         batch_size: the last, partial batch of an epoch is left out: another epoch has its samples.
         transform: applied to each batch, for example pixels to floats.
     """
     n = len(tf.nest.flatten(arrays)[0])
     size = min(batch_size, n)
-    tensors = tf.nest.map_structure(tf.constant, arrays)
+    readers = tf.nest.map_structure(_reader, arrays)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
@@ -64,7 +67,7 @@ def shuffled_batches(
         return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
 
     def gather(indices: tf.Tensor) -> Any:
-        batch = tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), tensors)
+        batch = tf.nest.map_structure(lambda read: read(indices), readers)
         return batch if transform is None else transform(batch)
 
     return (
@@ -73,6 +76,19 @@ def shuffled_batches(
         .map(gather, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
     )
+
+
+def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """indices -> those rows of `array`."""
+    if not isinstance(array, np.memmap):
+        held = tf.constant(array)
+        return lambda indices: tf.gather(held, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        rows = tf.numpy_function(lambda chosen: array[chosen], [indices], array.dtype)
+        return tf.ensure_shape(rows, (None, *array.shape[1:]))
+
+    return read
 
 
 class _Keep(keras.callbacks.Callback):
@@ -123,6 +139,29 @@ class _Keep(keras.callbacks.Callback):
         self.last.save(checkpoint_number=epoch + 1)
 
 
+class ReconstructionError(keras.callbacks.Callback):
+    """Adds `val_mse` to every epoch: mean squared error through z_mean on held-out images."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        super().__init__()
+        self.images = images
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if logs is not None:
+            reconstructed = self.model.reconstruct(self.images)
+            logs["val_mse"] = float(squared_errors(self.images, reconstructed).mean())
+
+
+def seconds_to_reach(history: list[dict[str, float]], name: str, level: float) -> float | None:
+    """Seconds of training until `name` was at most `level`; None if it never was."""
+    seconds = 0.0
+    for row in history:
+        seconds += row["seconds"]
+        if row[name] <= level:
+            return round(seconds, 1)
+    return None
+
+
 def fit(
     model: keras.Model,
     batches: Callable[[int], tf.data.Dataset],
@@ -132,7 +171,7 @@ def fit(
     steps: int,
     validation: Any,
     monitor: str = "val_loss",
-    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> list[dict[str, float]]:
     """Train a compiled model in `run`, or go on; end with the weights best on `validation`.
 
@@ -157,7 +196,7 @@ def fit(
             initial_epoch=first,
             steps_per_epoch=steps,
             validation_data=validation,
-            callbacks=[keep, *callbacks],
+            callbacks=[*callbacks, keep],  # its row holds what the others add
             verbose=1 if sys.stdout.isatty() else 2,
         )
     keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()

@@ -18,7 +18,7 @@ def reconstruction_figure(
         mse: of the whole test set, for the caption.
         title: what the model is.
     """
-    figure = Figure(figsize=(7.2, 2.15), layout="constrained")
+    figure = Figure(figsize=(7.2, 1.9), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)
     for row, (label, pictures) in enumerate(
         {"original": images, "reconstructed": reconstructions}.items()

@@ -1,0 +1,278 @@
+"""MNIST-R: every digit of MNIST under eight random rotations (section 3.2 of the report).
+
+    angle ~ uniform in [-90, 90] degrees, counter-clockwise positive
+    rotated(r, c) = image, read bilinearly at the place that the rotation brings to (r, c)
+
+480,000 training and 80,000 test images, too many to hold as floats: they are kept as uint8 in
+uncompressed `.npy` files and memory-mapped. The rotations of one digit are neighbours: row i is a
+rotation of digit i // 8, so that any slice of whole digits keeps a digit on one side of a split.
+
+    data/mnist_r/   {train,test}_{images,labels,angles,digits}.npy  made.json
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from filvm.data.mnist import Mnist, load_mnist
+from filvm.files import read_json, replacing, write_json
+
+NUM_ROTATIONS = 8
+MAX_ANGLE = 90.0
+MAKING_VERSION = 1  # raise it when other images come out: what is on disk is then made anew
+
+_ARRAYS = ("images", "labels", "angles", "digits")
+_DIGITS_AT_ONCE = 1024  # a task of the thread pool
+_PIXELS_AT_ONCE = 128 * 28 * 28  # rotated by one thread: its arrays stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class RotatedMnist:
+    """MNIST-R. Row i of every train array is a rotation of training digit i // num_rotations.
+
+    `images` uint8 [n, 28, 28] are memory maps, read-only; `labels` uint8 [n]; `angles` float32
+    [n] in degrees, counter-clockwise positive; `digits` int32 [n], the index of the digit in the
+    same split of MNIST. `source` and `sha256` are those of the digits.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    train_angles: np.ndarray
+    train_digits: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    test_angles: np.ndarray
+    test_digits: np.ndarray
+    num_rotations: int
+    seed: int
+    source: str
+    sha256: str
+
+    def train_validation(self, validation_digits: int = 10_000) -> tuple[slice, slice]:
+        """Return (rows to train on, rows to validate on) of the train arrays.
+
+        The last `validation_digits` training digits, each with all its rotations, validate.
+        """
+        num_digits = len(self.train_images) // self.num_rotations
+        if not 0 < validation_digits < num_digits:
+            raise ValueError(
+                f"validation_digits must lie between 1 and {num_digits - 1}, for there are "
+                f"{num_digits} training digits; got {validation_digits}"
+            )
+        first = (num_digits - validation_digits) * self.num_rotations
+        return slice(0, first), slice(first, len(self.train_images))
+
+
+def load_rotated_mnist(
+    mnist: Mnist | None = None,
+    data_dir: str | Path = "data",
+    *,
+    num_rotations: int = NUM_ROTATIONS,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> RotatedMnist:
+    """Return MNIST-R, memory-mapped from `mnist_r/` in `data_dir`; make it there if need be.
+
+    Parameters
+    ----------
+    mnist : the digits; `load_mnist(data_dir)` if absent
+    num_rotations : of every digit
+    seed : of the angles
+    progress : show a progress bar while making it; by default, on a terminal only
+
+    Beside the arrays, `made.json` records what they were made from, their sizes and checksums.
+    Arrays of other digits, another seed or another version, or damaged ones, are made again; the
+    folder is replaced in one step.
+    """
+    if num_rotations < 1:
+        raise ValueError(f"num_rotations must be at least 1, got {num_rotations}")
+    if mnist is None:
+        mnist = load_mnist(data_dir)
+    folder = Path(data_dir) / "mnist_r"
+    wanted = {
+        "version": MAKING_VERSION,
+        "source": mnist.source,
+        "digits_sha256": mnist.sha256,
+        "num_rotations": num_rotations,
+        "max_angle": MAX_ANGLE,
+        "seed": seed,
+    }
+    if not _is_whole(folder, wanted):
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            files = _make(temporary, mnist, num_rotations, seed, progress)
+            write_json(temporary / "made.json", {**wanted, "files": files})
+    arrays = {
+        f"{split}_{name}": np.load(
+            folder / f"{split}_{name}.npy",
+            mmap_mode="r" if name == "images" else None,
+            allow_pickle=False,
+        )
+        for split in ("train", "test")
+        for name in _ARRAYS
+    }
+    return RotatedMnist(
+        **arrays,
+        num_rotations=num_rotations,
+        seed=seed,
+        source=mnist.source,
+        sha256=mnist.sha256,
+    )
+
+
+def _is_whole(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Return whether `folder` holds, undamaged, what is wanted."""
+    try:
+        made = read_json(folder / "made.json")
+        files = made.pop("files")
+        return made == wanted and all(
+            _size_and_checksum(folder / name) == noted for name, noted in files.items()
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return False  # not there, not JSON, not ours
+
+
+def _size_and_checksum(path: Path) -> dict[str, int]:
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(2**22):
+            checksum = zlib.crc32(block, checksum)
+    return {"bytes": path.stat().st_size, "crc32": checksum}
+
+
+def _make(
+    folder: Path, mnist: Mnist, num_rotations: int, seed: int, progress: bool | None
+) -> dict[str, dict[str, int]]:
+    """Write all arrays into `folder`; return the size and checksum of each file."""
+    num_rows = num_rotations * (len(mnist.train_images) + len(mnist.test_images))
+    hidden = None if progress is None else not progress
+    with tqdm(total=num_rows, desc="MNIST-R", unit="image", disable=hidden) as bar:
+        for number, split in enumerate(("train", "test")):
+            images = getattr(mnist, f"{split}_images")
+            labels = getattr(mnist, f"{split}_labels")
+            angles = np.random.default_rng([seed, number]).uniform(
+                -MAX_ANGLE, MAX_ANGLE, len(images) * num_rotations
+            )
+            angles = angles.astype(np.float32)
+            digits = np.repeat(np.arange(len(images), dtype=np.int32), num_rotations)
+            np.save(folder / f"{split}_labels.npy", np.repeat(labels, num_rotations))
+            np.save(folder / f"{split}_angles.npy", angles)
+            np.save(folder / f"{split}_digits.npy", digits)
+            shape = (len(digits), *images.shape[1:])
+            blocks = _rotated_blocks(images, angles, num_rotations)
+            _write_npy(folder / f"{split}_images.npy", shape, blocks, bar)
+    return {path.name: _size_and_checksum(path) for path in sorted(folder.glob("*.npy"))}
+
+
+def _rotated_blocks(
+    images: np.ndarray, angles: np.ndarray, num_rotations: int
+) -> Iterator[np.ndarray]:
+    """Yield the rotated images in order, a block at a time, a thread per core at work on them."""
+
+    def rotated(first: int) -> np.ndarray:
+        some = images[first : first + _DIGITS_AT_ONCE]
+        rows = slice(first * num_rotations, (first + len(some)) * num_rotations)
+        return rotate_images(np.repeat(some, num_rotations, axis=0), angles[rows])
+
+    num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+    firsts = range(0, len(images), _DIGITS_AT_ONCE)
+    with ThreadPoolExecutor(num_threads) as pool:
+        for start in range(0, len(firsts), num_threads):  # as many blocks in memory as threads
+            yield from pool.map(rotated, firsts[start : start + num_threads])
+
+
+def _write_npy(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray], bar: tqdm) -> None:
+    """Write uint8 blocks one by one; a full disk raises, where a memory map would crash."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(block)
+            bar.update(len(block))
+
+
+def rotate_images(
+    images: np.ndarray, angles: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Rotate every image about its centre by its own angle, with bilinear interpolation.
+
+    Parameters
+    ----------
+    images : uint8 [n, height, width]
+    angles : [n], degrees, counter-clockwise positive, as one sees the image with row 0 on top
+    out : uint8 [n, height, width], for example a memory map; made if absent
+
+    Returns `out`. What turns out of the image is lost, what turns in is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> arrow = np.zeros([1, 5, 5], np.uint8)
+    >>> arrow[0, 2, 2:] = 9
+    >>> rotate_images(arrow, np.array([90.0]))[0, :3, 2]
+    array([9, 9, 9], dtype=uint8)
+    """
+    images, angles = np.asarray(images), np.asarray(angles, np.float32)
+    if images.dtype != np.uint8 or images.ndim != 3:
+        raise TypeError(
+            f"images must be uint8 [n, height, width], got {images.dtype} {images.shape}"
+        )
+    if angles.shape != (len(images),):
+        raise ValueError(
+            f"angles must have one entry per image, shape {(len(images),)}, got {angles.shape}"
+        )
+    if not np.isfinite(angles).all():
+        raise ValueError("angles must be finite, got nan or infinity")
+    if out is None:
+        out = np.empty_like(images)
+    step = max(1, _PIXELS_AT_ONCE // max(1, images[0].size if len(images) else 1))
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
+        out[part] = _rotate_few(images[part], angles[part])
+    return out
+
+
+def _rotate_few(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    num_images, height, width = images.shape
+    framed = np.zeros([num_images, height + 3, width + 3], np.float32)  # what lies outside is 0
+    framed[:, 1:-2, 1:-2] = images
+
+    # With x to the right and y up about the centre, the pixel (x, y) shows what was at
+    # (x cos a + y sin a, -x sin a + y cos a). Rows run downwards: y = -(row - centre).
+    radians = np.deg2rad(angles)[:, np.newaxis, np.newaxis]
+    cos, sin = np.cos(radians), np.sin(radians)
+    down = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, np.newaxis]
+    right = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2)
+    down = down.astype(np.float32)
+    rows = down * cos + right * sin + np.float32((height - 1) / 2 + 1)
+    columns = right * cos - down * sin + np.float32((width - 1) / 2 + 1)
+    np.clip(rows, 0, height + 1, out=rows)
+    np.clip(columns, 0, width + 1, out=columns)
+
+    row, column = rows.astype(np.int32), columns.astype(np.int32)  # not negative: rounds down
+    rows -= row
+    columns -= column
+    row *= width + 3
+    row += column
+    row += (np.arange(num_images, dtype=np.int32) * framed[0].size)[:, np.newaxis, np.newaxis]
+    pixels = framed.ravel()
+
+    def read(offset: int) -> np.ndarray:
+        return np.take(pixels, row + offset)
+
+    above = read(0)
+    above += (read(1) - above) * columns
+    below = read(width + 3)
+    below += (read(width + 4) - below) * columns
+    above += (below - above) * rows
+    above += np.float32(0.5)
+    return above.astype(np.uint8)

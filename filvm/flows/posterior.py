@@ -1,0 +1,79 @@
+"""Amortised planar posterior: every sample brings the parameters of its own K flows (Figure A5).
+
+z_k = f_k(z_{k-1}),  k = 1..K          each f_k a planar flow with the sample's own w_k, u_k, b_k
+log q(z_K) = log q0(z_0) - sum_k log |det df_k / dz_{k-1}|              (section 2.3, equation 6)
+"""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.flows.planar import constrained_u, log_det_jacobian
+
+__all__ = ["PlanarFlows"]
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class PlanarFlows(keras.layers.Layer):
+    """Send z_0 through K planar flows whose parameters come with each sample.
+
+    The layer has no weights: a recognition network's dense layers give w, u and b. It only goes
+    forward, in one straight loop over K, so that XLA fuses it into the training step around it.
+
+    Args:
+        num_flows: K, at least 1.
+
+    Call arguments:
+        z_0: samples of q0, `[batch, D]`.
+        w: `[batch, K * D]`, w_1 first.
+        u: `[batch, K * D]`.
+        b: `[batch, K]`.
+
+    Returns:
+        z_K `[batch, D]` and the sum of the K log-determinants `[batch]`.
+
+    Example:
+
+    >>> z_0 = tf.random.stateless_normal([7, 4], seed=[0, 1])
+    >>> parameters = keras.layers.Dense(3 * 4 + 3 * 4 + 3)(z_0)
+    >>> w, u, b = tf.split(parameters, [12, 12, 3], axis=-1)
+    >>> z_k, log_det = PlanarFlows(num_flows=3)(z_0, w, u, b)
+    >>> z_k.shape, log_det.shape
+    (TensorShape([7, 4]), TensorShape([7]))
+    """
+
+    def __init__(self, num_flows: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        if num_flows < 1:
+            raise ValueError(f"PlanarFlows: num_flows must be at least 1, not {num_flows}.")
+        self.num_flows = int(num_flows)
+
+    def call(
+        self, z_0: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        w, u = self.split(z_0, w, u, b)
+        u_hat, p = constrained_u(w, u)
+        z_k = z_0
+        log_det = tf.zeros_like(z_0[..., 0])
+        for k in range(self.num_flows):
+            a = tf.reduce_sum(w[..., k, :] * z_k, axis=-1) + b[..., k]
+            z_k = z_k + u_hat[..., k, :] * tf.tanh(a)[..., tf.newaxis]
+            log_det = log_det + log_det_jacobian(a, p[..., k])
+        return z_k, log_det
+
+    def split(
+        self, z_0: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """w and u as `[batch, K, D]`, or one clear ValueError."""
+        dimensions = z_0.shape[-1]
+        size = self.num_flows * dimensions
+        for name, value, expected in (("w", w, size), ("u", u, size), ("b", b, self.num_flows)):
+            if value.shape[-1] != expected:
+                raise ValueError(
+                    f"PlanarFlows: {name} has last dimension {value.shape[-1]}, expected "
+                    f"{expected} for {self.num_flows} flows in {dimensions} dimensions."
+                )
+        shape = tf.concat([tf.shape(w)[:-1], [self.num_flows, dimensions]], axis=0)
+        return tf.reshape(w, shape), tf.reshape(u, shape)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "num_flows": self.num_flows}

@@ -1,0 +1,419 @@
+"""The recurrent VAE of Figures A2-A4: sequences of different lengths to z and back.
+
+    encoder         h_t = GRU(x_t, h_{t-1});  z_mean, z_log_var = dense(output, state at the end)
+    decoder cell    h_t = GRU([context(z), y_{t-1}], h_{t-1});  y_t = dense(h_t);  y_{-1} = -1
+    length decoder  p(length | z) = softmax(dense(z)), over 1 .. max_length
+
+    ln p(x|z) = sum_{t < length} ln N(x_t; y_t(z), sd^2) + length_weight * ln p(length | z)
+
+Section 2.1, A.1.2 and Figures A2-A4 of the report; the GRU is Cho et al. 2014, arXiv:1406.1078.
+The decoder never sees the true sequence, in training or later: it continues what it said itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.data.sequences import MAX_LENGTH, Sequences, padded_lengths, sequences_from_lists
+from filvm.models.vae import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
+
+layers = keras.layers
+
+UNROLL_UP_TO = 64  # steps; longer loops are not unrolled, for XLA takes too long to compile them
+FIRST_INPUT = -1.0  # what the decoder is told it said before its first number
+
+
+def padding_mask(x: tf.Tensor) -> tf.Tensor:
+    """1.0 where a sequence has a number, 0.0 where it is padded; x [batch, time, 1]."""
+    return tf.cast(tf.not_equal(x, 0.0), x.dtype)
+
+
+def masked_gaussian_log_likelihood(
+    x: tf.Tensor, mean: tf.Tensor, mask: tf.Tensor, sd: tf.Tensor
+) -> tf.Tensor:
+    """sum_t mask_t ln N(x_t; mean_t, sd^2): what lies in the padding counts for nothing.
+
+    Args: `x`, `mean` and `mask` [batch, time, 1]; `sd` > 0, a scalar. Returns [batch], in nats.
+    """
+    squares = tf.square((x - mean) / sd)
+    log_density = -0.5 * (squares + LOG_2_PI) - tf.math.log(sd)
+    return tf.reduce_sum(mask * log_density, axis=[1, 2])
+
+
+def length_log_likelihood(lengths: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """ln p(length), [batch]; `logits` [batch, max_length] are those of the lengths 1, 2, ..."""
+    return -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=lengths - 1, logits=logits)
+
+
+def annealed_sd(step: tf.Tensor, first: float, last: float, steps: int) -> tf.Tensor:
+    """first * (last / first)^min(1, step / steps): a straight line in ln sd, then constant."""
+    progress = tf.minimum(1.0, tf.cast(step, tf.float32) / max(steps, 1))
+    return first * tf.pow(last / first, progress)
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class Autoregression(layers.Layer):
+    """Calls `cell` once for each step, giving it what it said the step before.
+
+    Args:
+        cell: (context [batch, c], previous output [batch, d], state [batch, u]) -> output, state.
+        steps: how many.
+
+    The first previous output is -1, the first state zero. Input: context [batch, c]; output:
+    [batch, steps, d].
+    """
+
+    def __init__(self, cell: keras.Model | dict[str, Any], steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell = keras.saving.deserialize_keras_object(cell) if isinstance(cell, dict) else cell
+        self.steps = steps
+
+    def get_config(self) -> dict[str, Any]:
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return {**super().get_config(), "cell": cell, "steps": self.steps}
+
+    def call(self, context: tf.Tensor) -> tf.Tensor:
+        batch = tf.shape(context)[0]
+        _, (_, output_size), (_, state_size) = self.cell.input_shape
+        output = tf.fill([batch, output_size], FIRST_INPUT)
+        state = tf.zeros([batch, state_size])
+        if self.steps <= UNROLL_UP_TO:
+            outputs = []
+            for _ in range(self.steps):
+                output, state = self.cell([context, output, state])
+                outputs.append(output)
+            return tf.stack(outputs, axis=1)
+
+        def step(t: tf.Tensor, output: tf.Tensor, state: tf.Tensor, said: Any) -> Any:
+            output, state = self.cell([context, output, state])
+            return [t + 1, output, state, said.write(t, output)]
+
+        said = tf.TensorArray(
+            tf.float32, size=self.steps, element_shape=tf.TensorShape([None, output_size])
+        )
+        *_, said = tf.while_loop(
+            lambda t, *_: t < self.steps,
+            step,
+            [tf.constant(0), output, state, said],
+            maximum_iterations=self.steps,
+        )
+        return tf.transpose(said.stack(), [1, 0, 2])
+
+
+def sequence_encoder(
+    max_length: int, latent_dim: int, units: int, dense_units: int, scale: float
+) -> keras.Model:
+    """Figure A2: sequences [batch, max_length, 1] -> z_mean, z_log_var, [batch, latent_dim].
+
+    The GRU stops where the padding begins.
+    """
+    sequences = keras.Input((max_length, 1), name="sequences")
+    hidden = layers.Rescaling(1.0 / scale, name="scaling")(sequences)
+    hidden = layers.Masking(0.0, name="masking")(hidden)
+    output, state = layers.GRU(
+        units, return_state=True, unroll=max_length <= UNROLL_UP_TO, name="gru"
+    )(hidden)
+    hidden = layers.Concatenate(name="output_and_state")([output, state])
+    hidden = layers.Dense(dense_units, activation="relu", name="dense_1")(hidden)
+    hidden = layers.Dense(dense_units, activation="relu", name="dense_2")(hidden)
+    z_mean = layers.Dense(latent_dim, name="z_mean")(hidden)
+    z_log_var = layers.Dense(latent_dim, name="z_log_var")(hidden)
+    return keras.Model(sequences, [z_mean, z_log_var], name="encoder")
+
+
+def decoder_cell(context_units: int, units: int) -> keras.Model:
+    """Figure A3: context, previous output and state -> the next output and state."""
+    context = keras.Input((context_units,), name="context")
+    previous = keras.Input((1,), name="previous_output")
+    state = keras.Input((units,), name="state")
+    hidden = layers.Concatenate(name="context_and_previous_output")([context, previous])
+    output, new_state = layers.GRUCell(units, name="gru_cell")(hidden, state)
+    number = layers.Dense(1, name="number")(output)
+    return keras.Model([context, previous, state], [number, new_state], name="decoder_cell")
+
+
+def length_decoder(max_length: int, latent_dim: int, dense_units: int) -> keras.Model:
+    """Figure A4: z [batch, latent_dim] -> logits of the lengths 1 .. max_length."""
+    z = keras.Input((latent_dim,), name="z")
+    hidden = layers.Dense(dense_units, activation="relu", name="dense_1")(z)
+    hidden = layers.Dense(dense_units, activation="relu", name="dense_2")(hidden)
+    logits = layers.Dense(max_length, name="length_logits")(hidden)
+    return keras.Model(z, logits, name="length_decoder")
+
+
+def sequence_decoder(
+    max_length: int,
+    latent_dim: int,
+    units: int,
+    dense_units: int,
+    context_units: int,
+    scale: float,
+) -> keras.Model:
+    """z -> numbers [batch, max_length, 1], beyond the length too, and logits of the lengths."""
+    z = keras.Input((latent_dim,), name="z")
+    hidden = layers.Dense(dense_units, activation="relu", name="dense_1")(z)
+    hidden = layers.Dense(dense_units, activation="relu", name="dense_2")(hidden)
+    context = layers.Dense(context_units, name="context")(hidden)
+    cell = decoder_cell(context_units, units)
+    numbers = Autoregression(cell, max_length, name="autoregression")(context)
+    numbers = layers.Rescaling(scale, name="numbers")(numbers)
+    logits = length_decoder(max_length, latent_dim, dense_units)(z)
+    return keras.Model(z, [numbers, logits], name="decoder")
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class SequenceVAE(VAE):
+    """GRU VAE for sequences of numbers of any length up to a maximum (Figures A2-A4).
+
+    Args:
+        latent_dim: size of z; the report's is 4.
+        max_length: the longest sequence it takes and makes.
+        units: of both GRUs.
+        dense_units: of the two dense layers before z, the context and the length.
+        context_units: size of what the decoder cell is told of z.
+        scale: numbers are divided by it inside the model; about the size of the largest.
+        first_sd, last_sd: standard deviation of the Gaussian likelihood, in the numbers' units;
+            it falls from the first to the last, so that training finds its way and then becomes
+            exact. A function of the optimiser's step count, so that a resumed run goes on with it.
+        annealing_steps: the training steps that takes; 0: `last_sd` from the start.
+        length_weight: of the length's likelihood. With 1 it is the ELBO; a small sd makes the
+            numbers outweigh the length by far.
+        beta: weight of the KL term.
+        seed: of the noise; the weights follow `keras.utils.set_random_seed`, as in any Keras model.
+
+    Sequences are float32 [n, max_length, 1], of positive numbers, zero after their length;
+    `Sequences` and lists of lists will do as well. Training is fastest as one compiled step:
+    `compile("adam", jit_compile=True)`. Metrics, beside those of `VAE`: `number_loss` and
+    `length_loss`, in nats per sequence, and `absolute_error`, the mean over numbers in their units.
+
+    **Texts.** The encoder's GRU, `Autoregression` and the length decoder know of vectors and
+    lengths alone. A version for categorical tokens needs four things: an `Embedding` in place of
+    the scaling at the encoder's input, with `mask_zero=True`, so that 0 stays the padding; in the
+    decoder cell a dense layer to one logit a token in place of `number`, and the embedding of the
+    token so chosen (or of the softmax's mean, which has a gradient) as what is fed back, with a
+    token of its own for "first" in place of -1; a masked cross-entropy in place of
+    `masked_gaussian_log_likelihood`; and the most probable token in `observation`. There is no
+    standard deviation to anneal then; anneal `beta` from 0 instead, lest z goes unused.
+
+    >>> from filvm.data.sequences import make_sequences
+    >>> vae = SequenceVAE(latent_dim=4, max_length=6, units=8, dense_units=8)
+    >>> vae.compile("adam")
+    >>> sequences = make_sequences(32, length=(3, 6)).numbers
+    >>> history = vae.fit(sequences, epochs=1, verbose=0)
+    >>> numbers, lengths = vae.reconstruct(sequences)
+    >>> numbers.shape, lengths.shape
+    ((32, 6, 1), (32,))
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 4,
+        *,
+        max_length: int = MAX_LENGTH,
+        units: int = 64,
+        dense_units: int = 128,
+        context_units: int = 16,
+        scale: float = 1000.0,
+        first_sd: float = 50.0,
+        last_sd: float = 0.5,
+        annealing_steps: int = 10_000,
+        length_weight: float = 10.0,
+        beta: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        for name, value in (("scale", scale), ("first_sd", first_sd), ("last_sd", last_sd)):
+            if not value > 0:
+                raise ValueError(f"{name} is {value}; expected a number > 0")
+        if max_length < 1:
+            raise ValueError(f"max_length is {max_length}; expected at least 1")
+        super().__init__(
+            sequence_encoder(max_length, latent_dim, units, dense_units, scale),
+            sequence_decoder(max_length, latent_dim, units, dense_units, context_units, scale),
+            beta=beta,
+            seed=seed,
+            **kwargs,
+        )
+        self.max_length = max_length
+        self.first_sd, self.last_sd = first_sd, last_sd
+        self.annealing_steps = annealing_steps
+        self.length_weight = length_weight
+        self.own_trackers = [
+            keras.metrics.Mean(name=name)
+            for name in ("number_loss", "length_loss", "absolute_error")
+        ]
+        self._config = {
+            "latent_dim": latent_dim,
+            "max_length": max_length,
+            "units": units,
+            "dense_units": dense_units,
+            "context_units": context_units,
+            "scale": scale,
+            "first_sd": first_sd,
+            "last_sd": last_sd,
+            "annealing_steps": annealing_steps,
+            "length_weight": length_weight,
+            "beta": beta,
+            "seed": seed,
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return {**self._config, "name": self.name}
+
+    # The objective.
+
+    def sd(self) -> tf.Tensor:
+        """Standard deviation of p(number|z) at the current training step, in the numbers' units."""
+        if getattr(self, "optimizer", None) is None:
+            return tf.constant(self.last_sd)
+        return annealed_sd(
+            self.optimizer.iterations, self.first_sd, self.last_sd, self.annealing_steps
+        )
+
+    def log_likelihoods(self, x: tf.Tensor, decoded: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """ln p(numbers|z) and ln p(length|z), each [batch]."""
+        numbers, logits = decoded
+        mask = padding_mask(x)
+        lengths = tf.cast(tf.reduce_sum(mask, axis=[1, 2]), tf.int32)
+        return (
+            masked_gaussian_log_likelihood(x, numbers, mask, self.sd()),
+            length_log_likelihood(lengths, logits),
+        )
+
+    def log_likelihood(self, x: tf.Tensor, decoded: Any) -> tf.Tensor:
+        of_numbers, of_length = self.log_likelihoods(x, decoded)
+        return of_numbers + self.length_weight * of_length
+
+    def elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The terms of the ELBO for one draw of z, and the error they come from.
+
+        Returns `log_likelihood` [batch] and `kl` [batch, latent_dim] as every VAE; its two parts
+        `number_log_likelihood` and `length_log_likelihood` [batch], unweighted; and
+        `absolute_error`, a scalar: the mean over the numbers of the batch.
+        """
+        z_mean, z_log_var = self.encoder(x, training=True)
+        decoded = self.decoder(sample_gaussian(z_mean, z_log_var, seed), training=True)
+        of_numbers, of_length = self.log_likelihoods(x, decoded)
+        mask = padding_mask(x)
+        errors = tf.reduce_sum(mask * tf.abs(x - decoded[0]))
+        return {
+            "log_likelihood": of_numbers + self.length_weight * of_length,
+            "kl": gaussian_kl(z_mean, z_log_var),
+            "number_log_likelihood": of_numbers,
+            "length_log_likelihood": of_length,
+            "absolute_error": tf.math.divide_no_nan(errors, tf.reduce_sum(mask)),
+        }
+
+    def losses_of(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        terms = self.elbo_terms(x, seed)
+        reconstruction = -tf.reduce_mean(terms["log_likelihood"])
+        kl = tf.reduce_mean(tf.reduce_sum(terms["kl"], axis=-1))
+        return {
+            "loss": reconstruction + self.beta * kl,
+            "reconstruction_loss": reconstruction,
+            "kl_loss": kl,
+            "number_loss": -tf.reduce_mean(terms["number_log_likelihood"]),
+            "length_loss": -tf.reduce_mean(terms["length_log_likelihood"]),
+            "absolute_error": terms["absolute_error"],
+        }
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self.own_trackers]
+
+    # What users call.
+
+    def observation(self, decoded: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Numbers, zero beyond the most probable length, and that length, int32 [batch]."""
+        numbers, logits = decoded
+        lengths = tf.argmax(logits, axis=-1, output_type=tf.int32) + 1
+        mask = tf.sequence_mask(lengths, self.max_length, dtype=numbers.dtype)
+        return numbers * mask[:, :, tf.newaxis], lengths
+
+    def sequences_array(self, x: Any) -> np.ndarray:
+        """What was given, as float32 [n, max_length, 1].
+
+        Args: an array [n, time, 1] or [n, time] of positive numbers, zero after each sequence's
+        length; `Sequences`; or a list of lists. Raises ValueError or TypeError where a sequence is
+        longer than `max_length`, is empty, or holds what is not a positive finite number.
+        """
+        if isinstance(x, Sequences):
+            x = x.numbers
+        if not hasattr(x, "shape"):
+            if isinstance(x, Iterable) and not isinstance(x, (str, bytes)):
+                x = list(x)
+            x = sequences_from_lists(x).numbers
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiu":
+            raise TypeError(f"the sequences are {x.dtype}; expected numbers")
+        if x.ndim == 2:
+            x = x[:, :, np.newaxis]
+        if x.ndim != 3 or x.shape[2] != 1:
+            raise ValueError(
+                f"the sequences have shape {list(x.shape)}; expected [n, {self.max_length}, 1]"
+            )
+        lengths = padded_lengths(x)
+        before_padding = np.arange(x.shape[1]) < np.maximum(lengths, 1)[:, np.newaxis]
+        wrong = ~np.isfinite(x) | (x < 0) | ((x == 0) & before_padding[:, :, np.newaxis])
+        if wrong.any():
+            row, place = np.argwhere(wrong)[0, :2]
+            raise ValueError(
+                f"sequence {row} holds {x[row, place, 0]:g} at place {place}; expected positive "
+                "finite numbers, and zeros only as padding after them"
+            )
+        if len(x) and lengths.max() > self.max_length:
+            raise ValueError(
+                f"sequence {int(np.argmax(lengths))} has {lengths.max()} numbers; this model takes "
+                f"at most {self.max_length}: shorten it, or train a SequenceVAE with "
+                f"max_length={lengths.max()} or more"
+            )
+        padded = np.zeros((len(x), self.max_length, 1), np.float32)
+        kept = min(x.shape[1], self.max_length)
+        padded[:, :kept] = x[:, :kept]
+        return padded
+
+    def encode(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Sequences (array, `Sequences` or lists) -> z_mean and z_log_var, [n, latent_dim]."""
+        return super().encode(self.sequences_array(x))
+
+    def decode(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """z [n, latent_dim] -> numbers [n, max_length, 1], zero after the lengths, these [n]."""
+        return super().decode(z)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As `keras.Model.fit`; x is sequences in any form or a `tf.data.Dataset` of batches."""
+        if isinstance(x, (np.ndarray, Sequences, list, tuple)):
+            x = self.sequences_array(x)
+        return super().fit(x, *args, **kwargs)
+
+    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        sequences = tf.TensorSpec((None, self.max_length, 1), tf.float32, name="sequences")
+        z = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")
+
+        def answer(numbers: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"sequences": numbers, "lengths": tf.cast(lengths, tf.float32)}
+
+        @tf.function(input_signature=[sequences])
+        def reconstruct(sequences: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(*self(sequences))
+
+        @tf.function(input_signature=[sequences])
+        def encode(sequences: tf.Tensor) -> dict[str, tf.Tensor]:
+            z_mean, z_log_var = self.encoder(sequences)
+            return {"z_mean": z_mean, "z_log_var": z_log_var}
+
+        @tf.function(input_signature=[z])
+        def decode(z: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(*self.observation(self.decoder(z)))
+
+        return {
+            "serving_default": reconstruct,
+            "reconstruct": reconstruct,
+            "encode": encode,
+            "decode": decode,
+        }

@@ -1,0 +1,45 @@
+"""The sequence report counts what it says it counts."""
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from filvm.analysis.sequences import sequence_errors, sequence_report
+from filvm.data.sequences import make_sequences, sequences_from_lists
+from filvm.models.sequence_vae import SequenceVAE
+
+TRUE = sequences_from_lists([[10, 20, 30, 40], [5, 6, 7], [100, 150]], max_length=5)
+
+
+def test_a_perfect_reconstruction_is_exact_in_every_sense():
+    errors = sequence_errors(TRUE, TRUE.numbers + 0.4, TRUE.length)
+    assert all(exact.all() for name, exact in errors.items() if name != "absolute_error")
+    np.testing.assert_allclose(errors["absolute_error"], 0.4 * TRUE.length, rtol=1e-5)
+
+
+def test_each_kind_of_mistake_shows_where_it_should():
+    numbers = TRUE.numbers.copy()
+    numbers[0, 3] += 4  # one step too large: the median is right, the mean is not
+    numbers[2, 1] += 1  # the only step, and so the median
+    numbers[1, 3:] = 999  # beyond the length
+    errors = sequence_errors(TRUE, numbers, [4, 4, 2])
+    assert errors["absolute_error"].tolist() == [4, 0, 1]
+    assert errors["length_exact"].tolist() == [True, False, True]
+    assert errors["median_step_exact"].tolist() == [True, True, False]
+    assert errors["mean_step_exact"].tolist() == [False, True, False]
+    assert errors["whole_exact"].tolist() == [False, False, False]
+
+
+def test_the_report_is_the_mean_over_numbers_not_over_sequences():
+    keras.utils.set_random_seed(0)
+    vae = SequenceVAE(max_length=8, units=4, dense_units=4)
+    sequences = make_sequences(50, seed=2, length=(3, 6))
+    report = sequence_report(vae, sequences)
+    numbers = vae.decoder.predict(vae.encode(sequences)[0], verbose=0)[0][:, :6]
+    inside = sequences.numbers > 0
+    expected = np.abs(numbers - sequences.numbers)[inside].mean()
+    assert report["mean_absolute_error"] == pytest.approx(expected, rel=1e-5)
+    first = np.abs(numbers[:, 0, 0] - sequences.start).mean()
+    assert report["absolute_error_by_place"][0] == pytest.approx(first, rel=1e-5)
+    assert len(report["absolute_error_by_place"]) == 6
+    assert report["kl"] == pytest.approx(sum(report["kl_per_dimension"]))

