@@ -17,7 +17,7 @@ RUNS := runs/$(PROFILE)
 DIGITS := data/mnist/source.json
 OPTIONS = --profile $(PROFILE) $(REQUIRE)
 
-EXPERIMENTS := vae-mnist
+EXPERIMENTS := vae-mnist vae-mnist-r
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 
 .PHONY: help setup reproduce-figures data train figures test lint benchmark clean
@@ -50,7 +50,7 @@ train: $(DONE) ## every experiment
 $(RUNS)/%/.done: | $(READY)
 	$(FILVM) train $* $(OPTIONS)
 
-$(RUNS)/vae-mnist/.done: $(DIGITS)
+$(RUNS)/vae-mnist/.done $(RUNS)/vae-mnist-r/.done: $(DIGITS)
 
 figures: $(RUNS)/RESULTS.md ## every figure and the table of results
 

@@ -2,6 +2,7 @@
 
 from filvm.data.mnist import Mnist, MnistError, load_mnist, to_float
 from filvm.data.rotated import RotatedMnist, load_rotated_mnist, rotate_images
+from filvm.data.side_information import Categorical, Continuous
 from filvm.data.thickness import (
     StrokeSteps,
     Thickness,
@@ -11,6 +12,8 @@ from filvm.data.thickness import (
 )
 
 __all__ = [
+    "Categorical",
+    "Continuous",
     "Mnist",
     "MnistError",
     "RotatedMnist",

@@ -1,8 +1,15 @@
 """What the report did: one small file per experiment. TensorFlow is imported once one trains."""
 
-from filvm.experiments import vae_mnist
+from filvm.experiments import lens_mnist, vae_mnist, vae_mnist_r
 from filvm.experiments.runs import PROFILES, Experiment, Run, RunError, run_experiment
 
-EXPERIMENTS = {module.EXPERIMENT.name: module.EXPERIMENT for module in (vae_mnist,)}
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        vae_mnist.EXPERIMENT,
+        vae_mnist_r.EXPERIMENT,
+        *lens_mnist.EXPERIMENTS,
+    )
+}
 
 __all__ = ["EXPERIMENTS", "PROFILES", "Experiment", "Run", "RunError", "run_experiment"]

@@ -51,13 +51,14 @@ def shuffled_batches(
     """Batches of epochs `first_epoch` to `epochs` - 1, each in an order of its own.
 
     Args:
-        arrays: a NumPy array, or a structure of arrays of equal length, held in memory.
+        arrays: a NumPy array, or a structure of arrays of equal length. A memory map is read
+            batch by batch; other arrays are held in memory.
         batch_size: the last, partial batch of an epoch is left out: another epoch has its samples.
         transform: applied to each batch, for example pixels to floats.
     """
     n = len(tf.nest.flatten(arrays)[0])
     size = min(batch_size, n)
-    tensors = tf.nest.map_structure(tf.constant, arrays)
+    readers = tf.nest.map_structure(_reader, arrays)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
@@ -66,7 +67,7 @@ def shuffled_batches(
         return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
 
     def gather(indices: tf.Tensor) -> Any:
-        batch = tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), tensors)
+        batch = tf.nest.map_structure(lambda read: read(indices), readers)
         return batch if transform is None else transform(batch)
 
     return (
@@ -75,6 +76,19 @@ def shuffled_batches(
         .map(gather, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
     )
+
+
+def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """indices -> those rows of `array`."""
+    if not isinstance(array, np.memmap):
+        held = tf.constant(array)
+        return lambda indices: tf.gather(held, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        rows = tf.numpy_function(lambda chosen: array[chosen], [indices], array.dtype)
+        return tf.ensure_shape(rows, (None, *array.shape[1:]))
+
+    return read
 
 
 class _Keep(keras.callbacks.Callback):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from filvm.data import to_float
 from filvm.experiments.runs import Experiment, Run
+
+if TYPE_CHECKING:
+    from filvm.models import ConvVAE
 
 REPORT_MSE = 0.01904  # section 5.1.1
 
@@ -22,6 +25,7 @@ class Settings:
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
     validation: int = 5_000  # of the training digits, the last ones: they choose the weights
     train_limit: int = 0  # train on the first so many digits; 0: on all the others
+    test_limit: int = 0  # measure on the first so many test images; 0: on all
     seed: int = 0
 
 
@@ -41,10 +45,31 @@ def split(n: int, validation: int, train_limit: int) -> tuple[slice, slice]:
 
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train, save, and measure on the test digits."""
+    from filvm.analysis.reconstruction import pca_mse, reconstruction_report
+
+    digits = run.mnist()
+    chosen, held_out = split(len(digits.train_images), settings.validation, settings.train_limit)
+    images = digits.train_images[chosen]
+    vae, timing = train_vae(
+        settings, run, images, digits.train_images[held_out], report_mse=REPORT_MSE
+    )
+    return {
+        "test": reconstruction_report(vae, digits.test_images[: settings.test_limit or None]),
+        "pca_mse": pca_mse(images, digits.test_images, settings.latent_dim),
+        **timing,
+    }
+
+
+def train_vae(
+    settings: Settings, run: Run, images: np.ndarray, validation: np.ndarray, *, report_mse: float
+) -> tuple[ConvVAE, dict[str, Any]]:
+    """Train a ConvVAE on uint8 images [n, height, width], maybe a memory map, and save it.
+
+    Returns the model, and how long it trained and how long it took to pass the report's error.
+    """
     import tensorflow as tf
     import tf_keras as keras
 
-    from filvm.analysis.reconstruction import pca_mse, reconstruction_report
     from filvm.experiments.training import (
         ReconstructionError,
         cosine_adam,
@@ -55,42 +80,35 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     )
     from filvm.models import ConvVAE
 
-    digits = run.mnist()
-    chosen, held_out = split(len(digits.train_images), settings.validation, settings.train_limit)
-    images = digits.train_images[chosen]
     steps = steps_per_epoch(len(images), settings.batch_size)
-
     keras.utils.set_random_seed(settings.seed)
     vae = ConvVAE(settings.latent_dim, beta=settings.beta, seed=settings.seed)
     vae.compile(cosine_adam(settings.learning_rate, settings.epochs * steps))
 
     def batches(first_epoch: int) -> tf.data.Dataset:
         return shuffled_batches(
-            images[..., np.newaxis],
+            images,
             settings.batch_size,
             seed=settings.seed,
             first_epoch=first_epoch,
             epochs=settings.epochs,
-            transform=lambda pixels: tf.cast(pixels, tf.float32) / 255.0,
+            transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
         )
 
-    validation = to_float(digits.train_images[held_out])
+    held_out = to_float(validation)
     history = fit(
         vae,
         batches,
         run=run,
         epochs=settings.epochs,
         steps=steps,
-        validation=tf.data.Dataset.from_tensor_slices(validation).batch(1000),
-        callbacks=[ReconstructionError(validation)],
+        validation=tf.data.Dataset.from_tensor_slices(held_out).batch(1000),
+        callbacks=[ReconstructionError(held_out)],
     )
     run.save_model(vae)
-    test = to_float(digits.test_images)
-    return {
-        "test": reconstruction_report(vae, test),
-        "pca_mse": pca_mse(to_float(images), test, settings.latent_dim),
+    return vae, {
         "training_seconds": round(sum(row["seconds"] for row in history), 1),
-        "seconds_to_report_mse": seconds_to_reach(history, "val_mse", REPORT_MSE),
+        "seconds_to_report_mse": seconds_to_reach(history, "val_mse", report_mse),
     }
 
 

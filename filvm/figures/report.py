@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from filvm.experiments import Run, vae_mnist
+from filvm.experiments import Run, vae_mnist, vae_mnist_r
 from filvm.figures.reconstructions import reconstruction_figure
 from filvm.files import replacing
 
@@ -30,6 +30,13 @@ def figure_03(run: Run) -> Figure:
     images, reconstructions = vae_mnist.reconstruction_examples(run)
     return reconstruction_figure(
         images, reconstructions, mse=run.metrics()["test"]["mse"], title="VAE on MNIST"
+    )
+
+
+def figure_04(run: Run) -> Figure:
+    images, reconstructions = vae_mnist_r.reconstruction_examples(run)
+    return reconstruction_figure(
+        images, reconstructions, mse=run.metrics()["test"]["mse"], title="VAE on MNIST-R"
     )
 
 

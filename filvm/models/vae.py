@@ -200,8 +200,7 @@ class VAE(keras.Model):
 
     def kl_per_dimension(self, x: np.ndarray) -> np.ndarray:
         """Mean KL of each latent dimension over x, [latent_dim], in nats; near 0 means unused."""
-        z_mean, z_log_var = self.encode(x)
-        return gaussian_kl(z_mean, z_log_var).numpy().mean(axis=0)
+        return gaussian_kl(*self.encode(x)).numpy().mean(axis=0)
 
     def check_observations(self, x: Any) -> None:
         """Raise a ValueError that says what is wrong with x; nothing if it can be encoded."""

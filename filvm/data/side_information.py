@@ -1,0 +1,232 @@
+"""Side information s: the few things a person knows about a sample (report, sections 2.3 and 3).
+
+Attributes stand in the order of the z* dimensions they are to own: attribute j is z*_j's. A value
+may be missing, sample by sample and attribute by attribute: -1 for a `Categorical`, nan for a
+`Continuous`. Users give and get labels, pixels and degrees; what a network sees of a continuous
+attribute is (value - mean) / scale, with mean and scale of the training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Names that methods and serving signatures of the lens models use for something else.
+RESERVED_NAMES = frozenset(
+    {"z", "z_star", "x", "images", "sequences", "dimension", "value", "seed", "sampled", "lengths"}
+)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """An attribute with `num_classes` labels 0, 1, ...; -1 where the label is missing.
+
+    >>> Categorical("digit", 10).width
+    10
+    """
+
+    name: str
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if isinstance(self.num_classes, bool) or not isinstance(self.num_classes, int | np.integer):
+            raise TypeError(
+                f"num_classes of {self.name!r} is {self.num_classes!r}; expected an integer >= 2"
+            )
+        if self.num_classes < 2:
+            raise ValueError(
+                f"num_classes of {self.name!r} is {self.num_classes}; expected at least 2"
+            )
+
+    @property
+    def width(self) -> int:
+        """How many numbers a network sees of it: one per class."""
+        return int(self.num_classes)
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """An attribute that is a real number, in any unit; nan where it is missing.
+
+    >>> Continuous("thickness").width
+    1
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a network sees of it."""
+        return 1
+
+
+Attribute = Categorical | Continuous
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"an attribute's name is {name!r}; expected a string")
+    if not name.isidentifier() or name in RESERVED_NAMES:
+        raise ValueError(
+            f"an attribute's name is {name!r}; expected letters, digits and underscores, as of a "
+            f"Python variable, and none of {sorted(RESERVED_NAMES)}"
+        )
+
+
+def check_attributes(attributes: Sequence[Attribute], latent_dim: int) -> tuple[Attribute, ...]:
+    """The attributes as a tuple, or the error that says why a lens cannot have them."""
+    attributes = tuple(attributes)
+    for attribute in attributes:
+        if not isinstance(attribute, Categorical | Continuous):
+            raise TypeError(
+                f"side_information holds {attribute!r}; "
+                "expected Categorical(name, num_classes) or Continuous(name)"
+            )
+    names = [attribute.name for attribute in attributes]
+    if not names:
+        raise ValueError("side_information is empty; a lens needs at least one attribute")
+    if len(set(names)) < len(names):
+        raise ValueError(f"side_information names an attribute twice: {names}")
+    if len(names) > latent_dim:
+        raise ValueError(
+            f"side_information has {len(names)} attributes for {latent_dim} latent dimensions; "
+            "each attribute needs a dimension of its own"
+        )
+    return attributes
+
+
+def attributes_to_config(attributes: Sequence[Attribute]) -> list[dict[str, Any]]:
+    """Plain dictionaries, for JSON; `attributes_from_config` brings the attributes back.
+
+    >>> attributes_to_config([Categorical("digit", 10), Continuous("thickness")])
+    [{'name': 'digit', 'num_classes': 10}, {'name': 'thickness'}]
+    """
+    return [
+        {"name": attribute.name, "num_classes": attribute.width}
+        if isinstance(attribute, Categorical)
+        else {"name": attribute.name}
+        for attribute in attributes
+    ]
+
+
+def attributes_from_config(config: Sequence[Mapping[str, Any]]) -> tuple[Attribute, ...]:
+    """The inverse of `attributes_to_config`."""
+    return tuple(
+        Categorical(entry["name"], entry["num_classes"])
+        if "num_classes" in entry
+        else Continuous(entry["name"])
+        for entry in config
+    )
+
+
+def stack_side_information(
+    attributes: Sequence[Attribute], values: Mapping[str, Any], n: int, *, require_all: bool = False
+) -> np.ndarray:
+    """One checked matrix from a mapping of names to values.
+
+    Args:
+        attributes: in the order of the columns.
+        values: name -> [n] array of labels (integers, -1 missing) or numbers (nan missing).
+        n: how many samples there are.
+        require_all: whether a name that is not there is an error (as in training) or a column
+            of missing values (as in inference).
+
+    Returns:
+        float32 [n, number of attributes], in the attributes' own units, nan where missing.
+
+    Raises:
+        TypeError or ValueError that names the attribute, and the first row at fault.
+
+    >>> stack_side_information([Categorical("digit", 10)], {"digit": [3, -1]}, 2)
+    array([[ 3.],
+           [nan]], dtype=float32)
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(
+            f"side information is a {type(values).__name__}; expected a dictionary "
+            f"from the names {[a.name for a in attributes]} to arrays"
+        )
+    names = [attribute.name for attribute in attributes]
+    unknown = sorted(set(values) - set(names), key=str)
+    if unknown:
+        raise ValueError(f"side information names {unknown}; this lens knows {names}")
+    absent = [name for name in names if name not in values]
+    if absent and require_all:
+        raise ValueError(
+            f"side information lacks {absent}; give an array for each of {names}, "
+            "with -1 (categorical) or nan (continuous) where a value is missing"
+        )
+    stacked = np.full([n, len(names)], np.nan, np.float32)
+    for column, attribute in enumerate(attributes):
+        if attribute.name in values:
+            stacked[:, column] = attribute_values(attribute, values[attribute.name], n)
+    return stacked
+
+
+def attribute_values(attribute: Attribute, values: Any, n: int | None = None) -> np.ndarray:
+    """The values of one attribute, checked: float32 [n], nan where missing."""
+    array = np.asarray(values)
+    if array.ndim != 1 or (n is not None and len(array) != n):
+        raise ValueError(
+            f"{attribute.name!r} has shape {list(array.shape)}; "
+            f"expected [{'n' if n is None else n}], one value per sample"
+        )
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{attribute.name!r} has dtype {array.dtype}; expected numbers")
+    if isinstance(attribute, Continuous):
+        infinite = np.isinf(array)
+        if infinite.any():
+            raise ValueError(
+                f"{attribute.name!r} is infinite at row {int(infinite.argmax())}; "
+                "expected finite numbers, or nan where the value is missing"
+            )
+        return array.astype(np.float32)
+    array = array.astype(np.float64)
+    missing = (array == -1) | np.isnan(array)
+    wrong = ~missing & ((array < 0) | (array >= attribute.width) | (array != np.floor(array)))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"{attribute.name!r} is {array[row]:g} at row {row}; expected a label from 0 to "
+            f"{attribute.width - 1}, or -1 where it is missing"
+        )
+    return np.where(missing, np.nan, array).astype(np.float32)
+
+
+def attribute_scaling(
+    attributes: Sequence[Attribute], stacked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale of each column of `stack_side_information`, from its known values.
+
+    Labels are not scaled (0 and 1). A continuous attribute that never varies has scale 1.
+
+    Returns:
+        Two float32 arrays [number of attributes].
+
+    Raises:
+        ValueError if an attribute is missing in every sample: nothing could be learned about it.
+
+    >>> attribute_scaling([Continuous("t")], np.float32([[1.0], [np.nan], [3.0]]))
+    (array([2.], dtype=float32), array([1.], dtype=float32))
+    """
+    mean, scale = np.zeros(len(attributes)), np.ones(len(attributes))
+    for column, attribute in enumerate(attributes):
+        known = stacked[:, column][np.isfinite(stacked[:, column])].astype(np.float64)
+        if not len(known):
+            raise ValueError(
+                f"every value of {attribute.name!r} is missing; give some, or leave the "
+                "attribute out of side_information"
+            )
+        if isinstance(attribute, Continuous):
+            mean[column] = known.mean()
+            # Relative to the mean, for a constant is rarely exactly constant in floating point.
+            spread = known.std()
+            scale[column] = spread if spread > 1e-6 * max(1.0, abs(mean[column])) else 1.0
+    return mean.astype(np.float32), scale.astype(np.float32)

@@ -1,0 +1,409 @@
+"""Lens models: from the latents z of a trained VAE to z*, whose dimensions mean something.
+
+A lens has a recognition model q(z*|z, s), a generative model p(z|z*), and a linear model p(s|z*) of
+the side information s (sections 2.3 and 2.4 of the report, Figures A5-A8; arXiv:1807.11143). It
+maximises equation (8), which is in `filvm.models.objective`:
+
+    z_0 ~ q0 = N(mean, diag exp log_var),   z* = z_K = T_K(... T_1(z_0)),   T_k planar flows,
+    mean, log_var, w, u, b = recognition(z, s)
+
+Where s is not known, a secondary recognition network's approximation of q(s|z) stands in.
+`ILVM` predicts every attribute from all of z*, `FILVM` attribute j from z*_j alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.data.side_information import Attribute, Categorical, Continuous
+from filvm.flows.posterior import PlanarFlows
+from filvm.models.heads import LinearHead
+from filvm.models.lens_interface import Lens
+from filvm.models.objective import (
+    base_log_prob,
+    categorical_log_likelihood,
+    continuous_log_likelihood,
+    objective,
+    standard_normal_log_prob,
+)
+from filvm.models.vae import gaussian_log_likelihood, sample_gaussian
+
+
+def _check_at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ValueError(f"{name} is {value!r}; expected a number >= {least}")
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class ILVM(Lens):
+    """The interpretable lens variable model (section 2.3; Figures A5, A6 and A8).
+
+    Args:
+        latent_dim: of z and z*.
+        side_information: the attributes; for an `FILVM`, attribute j owns z*_j.
+        num_flows: K planar flows.
+        hidden_units: of the hidden layers of each of the three networks.
+        beta: weight of the KL part of equation (8).
+        attribute_weights: lambda_j, one number for all or a dictionary by name.
+        latent_variance: of the Gaussian p(z|z*), in standardised units.
+        latent_noise: standard deviation of noise on the standardised latents that the secondary
+            network trains on: it counts where few labels are known.
+        seed: of the noise in training, `infer(sampled=True)` and `sample`.
+
+    Networks, each a functional model:
+        recognition: z, s -> mean and log_var [d], w and u [K * d], b [K].
+        secondary_recognition: z -> logits or scaled mean of every attribute.
+        generative: z* -> z, and logits or scaled mean of every attribute.
+
+    >>> import numpy as np
+    >>> from filvm.data.side_information import Categorical, Continuous
+    >>> lens = ILVM(4, [Categorical("digit", 10), Continuous("thickness")])
+    >>> lens.infer(np.zeros([3, 4])).shape
+    (3, 4)
+    """
+
+    default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
+
+    def __init__(
+        self,
+        latent_dim: int,
+        side_information: Sequence[Attribute],
+        *,
+        num_flows: int = 5,
+        hidden_units: Sequence[int] = (256, 256, 256),
+        beta: float = 1.0,
+        attribute_weights: float | Mapping[str, float] | None = None,
+        latent_variance: float = 0.05,
+        latent_noise: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(latent_dim, side_information, seed=seed, **kwargs)
+        _check_at_least("num_flows", num_flows, 1)
+        _check_at_least("beta", beta, 0)
+        _check_at_least("latent_variance", latent_variance, 1e-8)
+        _check_at_least("latent_noise", latent_noise, 0)
+        self.num_flows = num_flows
+        self.hidden_units = list(hidden_units)
+        self.beta = beta
+        self.attribute_weights = self._weights_by_name(attribute_weights)
+        self.latent_variance = latent_variance
+        self.latent_noise = latent_noise
+        self.flows = PlanarFlows(num_flows)
+        self.recognition = self._recognition_network()
+        self.secondary_recognition = self._secondary_recognition_network()
+        self.heads = self._linear_heads()
+        self.generative = self._generative_network()
+        self.trackers = [keras.metrics.Mean(name=name) for name in self.loss_names()]
+        self(tf.zeros([1, self.latent_dim]))  # lets Keras know the input's shape
+
+    def _weights_by_name(self, weights: float | Mapping[str, float] | None) -> dict[str, float]:
+        by_name = {a.name: self.default_weights[type(a)] for a in self.attributes}
+        if isinstance(weights, Mapping):
+            unknown = sorted(set(weights) - set(by_name))
+            if unknown:
+                raise ValueError(
+                    f"attribute_weights names {unknown}; expected some of {self.names}"
+                )
+            by_name.update({name: float(weight) for name, weight in weights.items()})
+        elif weights is not None:
+            by_name = dict.fromkeys(by_name, float(weights))
+        return by_name
+
+    # The networks.
+
+    def _hidden(self, tensor: tf.Tensor) -> tf.Tensor:
+        for units in self.hidden_units:
+            tensor = keras.layers.Dense(units, activation="relu")(tensor)
+        return tensor
+
+    def _recognition_network(self) -> keras.Model:
+        d, flows = self.latent_dim, self.num_flows
+        z = keras.Input([d], name="z")
+        side = [keras.Input([a.width], name=a.name) for a in self.attributes]
+        hidden = self._hidden(keras.layers.Concatenate(name="z_and_s")([z, *side]))
+        outputs = [
+            keras.layers.Dense(d, name="mean")(hidden),
+            keras.layers.Dense(d, name="log_var")(hidden),
+            keras.layers.Dense(flows * d, name="w")(hidden),
+            keras.layers.Dense(flows * d, name="u")(hidden),
+            keras.layers.Dense(flows, name="b")(hidden),
+        ]
+        return keras.Model([z, *side], outputs, name="recognition")
+
+    def _secondary_recognition_network(self) -> keras.Model:
+        z = keras.Input([self.latent_dim], name="z")
+        hidden = self._hidden(z)
+        outputs = [keras.layers.Dense(a.width, name=a.name)(hidden) for a in self.attributes]
+        return keras.Model(z, outputs, name="secondary_recognition")
+
+    def _linear_heads(self) -> list[LinearHead]:
+        return [LinearHead(a.width, name=f"p_{a.name}") for a in self.attributes]
+
+    def _generative_network(self) -> keras.Model:
+        z_star = keras.Input([self.latent_dim], name="z_star")
+        read = [head(z_star) for head in self.heads]
+        hidden = self._hidden(self._generative_input(z_star, read))
+        z = keras.layers.Dense(self.latent_dim, name="z")(hidden)
+        return keras.Model(z_star, [z, *read], name="generative")
+
+    def _generative_input(self, z_star: tf.Tensor, read: list[tf.Tensor]) -> tf.Tensor:
+        return z_star
+
+    # The objective.
+
+    def posterior(
+        self, z: tf.Tensor, encoded: list[tf.Tensor], seed: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """z* from q(z*|z, s), or without a seed from the base's mean, with terms 4 and 5."""
+        mean, log_var, w, u, b = self.recognition([z, *encoded])
+        z_0 = mean if seed is None else sample_gaussian(mean, log_var, seed)
+        z_star, log_det = self.flows(z_0, w, u, b)
+        return {
+            "z_star": z_star,
+            "log_q0": base_log_prob(z_0, mean, log_var),
+            "log_det": log_det,
+        }
+
+    def completed(
+        self, side: tf.Tensor, approximations: list[tf.Tensor], seed: tf.Tensor | None = None
+    ) -> list[tf.Tensor]:
+        """s as networks see it, the secondary network's q(s|z) standing in where it is missing.
+
+        A label is drawn from q(s|z), or without a seed is the likeliest one: on one axis the mean
+        of a 4 and a 9 would be a 6 or 7. A number is the mean.
+        """
+        encoded = []
+        for j, (attribute, (seen, known), approximation) in enumerate(
+            zip(self.attributes, self.encode_side_information(side), approximations, strict=True)
+        ):
+            if isinstance(attribute, Categorical):
+                if seed is not None:
+                    own_seed = tf.add(seed, [0, 2**24 * (j + 1)])
+                    uniform = tf.random.stateless_uniform(
+                        tf.shape(approximation), own_seed, 1e-7, 1.0
+                    )
+                    approximation -= tf.math.log(-tf.math.log(uniform))  # Gumbel: argmax draws
+                approximation = tf.one_hot(tf.argmax(approximation, axis=-1), attribute.width)
+            # The secondary network learns from known s alone, so nothing flows back into it here.
+            encoded.append(tf.where(known, seen, tf.stop_gradient(approximation)))
+        return encoded
+
+    def attribute_log_likelihood(
+        self, attribute: Attribute, encoded: tf.Tensor, output: tf.Tensor
+    ) -> tf.Tensor:
+        """log p(s_j|.) of encoded s under logits or a scaled mean, [n]."""
+        if isinstance(attribute, Categorical):
+            return categorical_log_likelihood(encoded, output)
+        return continuous_log_likelihood(encoded, output)
+
+    def elbo_terms(
+        self, z: tf.Tensor, encoded: list[tf.Tensor], seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The terms of equation (8) for one draw of z_0, each [n]; `z_star` and `z` beside them."""
+        terms = self.posterior(z, encoded, seed)
+        generated, *read = self.generative(terms["z_star"])
+        terms["log_prior"] = standard_normal_log_prob(terms["z_star"])
+        terms["log_likelihood_z"] = gaussian_log_likelihood(z, generated, self.latent_variance)
+        for attribute, seen, output in zip(self.attributes, encoded, read, strict=True):
+            terms[f"log_likelihood_{attribute.name}"] = self.attribute_log_likelihood(
+                attribute, seen, output
+            )
+        return terms
+
+    def loss_names(self) -> list[str]:
+        """The metrics: `loss`, the terms of equation (8), and the secondary network's loss."""
+        return [
+            "loss",
+            "log_prior",
+            "log_likelihood_z",
+            *(f"log_likelihood_{name}" for name in self.names),
+            "log_q0",
+            "log_det",
+            *(f"secondary_{name}" for name in self.names),
+        ]
+
+    def losses_of(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        z = self.standardise(z)
+        approximations = self.secondary_outputs(z)
+        encoded = self.completed(side, approximations, seed)
+        terms = self.elbo_terms(z, encoded, seed)
+        losses = {name: tf.reduce_mean(terms[name]) for name in self.loss_names() if name in terms}
+        losses["lens_loss"] = -tf.reduce_mean(
+            objective(terms, self.beta, self.attribute_weights)
+        ) + self.consistency_loss(terms["z_star"], encoded, losses)
+        if self.latent_noise:
+            noise = tf.random.stateless_normal(tf.shape(z), seed + tf.constant([0, 2**30]))
+            approximations = self.secondary_outputs(z + self.latent_noise * noise)
+        losses.update(self.secondary_losses(side, approximations))
+        losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.names])
+        losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]
+        return losses
+
+    def secondary_losses(
+        self, side: tf.Tensor, approximations: list[tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """-log q(s_j|z), averaged over the samples of the batch whose s_j is known."""
+        losses = {}
+        for attribute, (seen, known), output in zip(
+            self.attributes, self.encode_side_information(side), approximations, strict=True
+        ):
+            weight = tf.cast(known[:, 0], tf.float32)
+            log_likelihood = self.attribute_log_likelihood(attribute, seen, output)
+            losses[f"secondary_{attribute.name}"] = -tf.math.divide_no_nan(
+                tf.reduce_sum(weight * log_likelihood), tf.reduce_sum(weight)
+            )
+        return losses
+
+    def consistency_loss(
+        self, z_star: tf.Tensor, encoded: list[tf.Tensor], losses: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """What is asked beyond equation (8): nothing here."""
+        return tf.zeros([])
+
+    def objectives(
+        self, losses: Mapping[str, tf.Tensor]
+    ) -> list[tuple[tf.Tensor, list[tf.Variable]]]:
+        lens = self.recognition.trainable_variables + self.generative.trainable_variables
+        secondary = self.secondary_recognition.trainable_variables
+        return [(losses["lens_loss"], lens), (losses["secondary_loss"], secondary)]
+
+    # z <-> z*.
+
+    def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
+        outputs = self.secondary_recognition(z)
+        return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+    def infer_standardised(
+        self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        encoded = self.completed(side, self.secondary_outputs(z))
+        return self.posterior(z, encoded, seed)["z_star"]
+
+    def generate_standardised(self, z_star: tf.Tensor) -> tf.Tensor:
+        return self.generative(z_star)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_flows": self.num_flows,
+            "hidden_units": list(self.hidden_units),
+            "beta": self.beta,
+            "attribute_weights": dict(self.attribute_weights),
+            "latent_variance": self.latent_variance,
+            "latent_noise": self.latent_noise,
+        }
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class FILVM(ILVM):
+    """The fixed interpretable lens variable model (section 2.4; Figure A7), and four amendments.
+
+    Head j sees z*_j alone, so dimension j comes to mean attribute j. Beyond the report, each a
+    switch of its own:
+
+    Args:
+        ordered_softmax: the head of a label starts in order along its axis,
+            logits_k = g (a_k z*_j + c_k), class k winning between the prior's quantiles k/C and
+            (k + 1)/C (`filvm.models.heads.ordered_softmax_start`).
+        informed_generative: the generative network is told what the heads read,
+            g(z*, softmax(head_0(z*_0)), head_1(z*_1), ...): still a function of z* alone, but it
+            need not learn a staircase, and label information leaves the other dimensions.
+        swap_weight: weight of swap consistency. Each sample is given the z*_j of another sample,
+            z is generated, and the secondary network, held fixed, must read the other's s_j back:
+            - swap_weight * sum_j log q(s_j' | z = g(z* with z*_j' in place of z*_j)). 0 is off.
+        positive_slopes: the head of a number starts at slope 1, so that a larger z*_j means more.
+
+    The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's own FILVM.
+    """
+
+    default_weights: ClassVar = {Categorical: 10.0, Continuous: 40.0}
+
+    def __init__(
+        self,
+        latent_dim: int,
+        side_information: Sequence[Attribute],
+        *,
+        ordered_softmax: bool = True,
+        informed_generative: bool = True,
+        swap_weight: float = 5.0,
+        positive_slopes: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        _check_at_least("swap_weight", swap_weight, 0)
+        self.ordered_softmax = ordered_softmax
+        self.informed_generative = informed_generative
+        self.swap_weight = swap_weight
+        self.positive_slopes = positive_slopes
+        super().__init__(latent_dim, side_information, **kwargs)
+
+    @classmethod
+    def report_recipe(
+        cls, latent_dim: int, side_information: Sequence[Attribute], **kwargs: Any
+    ) -> FILVM:
+        """The report's FILVM: equation (8) with weights 1, heads from random starts."""
+        plain = {
+            "ordered_softmax": False,
+            "informed_generative": False,
+            "swap_weight": 0.0,
+            "positive_slopes": False,
+            "attribute_weights": 1.0,
+        }
+        return cls(latent_dim, side_information, **{**plain, **kwargs})
+
+    def _linear_heads(self) -> list[LinearHead]:
+        heads = []
+        for j, attribute in enumerate(self.attributes):
+            if isinstance(attribute, Categorical):
+                start = "ordered" if self.ordered_softmax else "random"
+            else:
+                start = "positive" if self.positive_slopes else "random"
+            heads.append(LinearHead(attribute.width, j, start, name=f"p_{attribute.name}"))
+        return heads
+
+    def _generative_input(self, z_star: tf.Tensor, read: list[tf.Tensor]) -> tf.Tensor:
+        if not self.informed_generative:
+            return z_star
+        told = [
+            keras.layers.Softmax(name=f"read_{attribute.name}")(output)
+            if isinstance(attribute, Categorical)
+            else output
+            for attribute, output in zip(self.attributes, read, strict=True)
+        ]
+        return keras.layers.Concatenate(name="z_star_and_read")([z_star, *told])
+
+    def loss_names(self) -> list[str]:
+        swapped = [f"swap_{name}" for name in self.names] if self.swap_weight else []
+        return super().loss_names() + swapped
+
+    def consistency_loss(
+        self, z_star: tf.Tensor, encoded: list[tf.Tensor], losses: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        if not self.swap_weight:
+            return tf.zeros([])
+        # Batches are shuffled, so the next row is another sample at random, and the row after it
+        # a second one: attributes are swapped independently of each other.
+        count = len(self.attributes)
+        columns = [tf.roll(z_star[:, j : j + 1], j + 1, axis=0) for j in range(count)]
+        swapped = tf.concat([*columns, z_star[:, count:]], axis=1)
+        read_back = self.secondary_outputs(self.generate_standardised(swapped))
+        for j, (attribute, seen, output) in enumerate(
+            zip(self.attributes, encoded, read_back, strict=True)
+        ):
+            losses[f"swap_{attribute.name}"] = -tf.reduce_mean(
+                self.attribute_log_likelihood(attribute, tf.roll(seen, j + 1, axis=0), output)
+            )
+        return self.swap_weight * tf.add_n([losses[f"swap_{name}"] for name in self.names])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "ordered_softmax": self.ordered_softmax,
+            "informed_generative": self.informed_generative,
+            "swap_weight": self.swap_weight,
+            "positive_slopes": self.positive_slopes,
+        }
