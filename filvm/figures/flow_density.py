@@ -15,7 +15,7 @@ Extent = tuple[float, float, float, float]  # left, right, bottom, top
 def flow_density_figure(
     target: np.ndarray,
     fitted: np.ndarray,
-    lengths: Sequence[int],
+    lengths: Sequence[int | str],
     kl: Sequence[float],
     *,
     half_width: float,
@@ -46,6 +46,41 @@ def flow_density_figure(
     _colour_bar(figure, image, axes)
     if note:
         figure.supxlabel(note, fontsize=7)
+    return figure
+
+
+def energies_figure(
+    targets: Sequence[np.ndarray],
+    fitted: Sequence[np.ndarray],
+    names: Sequence[str],
+    kl: Sequence[float],
+    *,
+    half_widths: Sequence[float],
+    length: int,
+) -> Figure:
+    """Draw several target densities, and below each the best fit of one length.
+
+    Args:
+        targets: densities, each [n, n], row by row from the lowest z_2; normalised.
+        fitted: densities on the same grids.
+        names: of the targets.
+        kl: KL(q || p) of each fit, nats.
+        half_widths: each grid spans [-half_width, half_width] in both directions.
+        length: number of planar flows of every fit.
+    """
+    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
+    axes = figure.subplots(2, len(names), squeeze=False)
+    columns = zip(axes.T, targets, fitted, names, kl, half_widths, strict=True)
+    for (above, below), target, fit, name, value, half_width in columns:
+        extent = (-half_width, half_width, -half_width, half_width)
+        brightest = max(target.max(), fit.max())
+        _density_panel(above, target, extent, brightest)
+        _density_panel(below, fit, extent, brightest)
+        above.set_title(name, fontsize=8)
+        below.set_xlabel(f"$z_1$\nKL {value:.3f} nats", fontsize=8)
+    axes[0, 0].set_ylabel("target\n$z_2$", fontsize=8)
+    axes[1, 0].set_ylabel(f"{length} flows\n$z_2$", fontsize=8)
+    figure.supxlabel("each column has a colour scale of its own", fontsize=7)
     return figure
 
 
@@ -118,7 +153,7 @@ def restarts_figure(
 def samples_density_figure(
     samples: np.ndarray,
     fitted: np.ndarray,
-    lengths: Sequence[int],
+    lengths: Sequence[int | str],
     log_likelihood: Sequence[float],
     *,
     half_width: float,

@@ -10,8 +10,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from filvm.analysis.mutual_information import most_informative_dimensions
-from filvm.experiments import Run, lens_mnist, lens_mnist_r, vae_mnist, vae_mnist_r
+from filvm.experiments import (
+    Run,
+    flow_density,
+    lens_mnist,
+    lens_mnist_r,
+    vae_mnist,
+    vae_mnist_r,
+)
 from filvm.experiments.lens import encode_images
+from filvm.figures.flow_density import (
+    energies_figure,
+    flow_density_figure,
+    restarts_figure,
+    samples_density_figure,
+)
 from filvm.figures.latent_space import Cloud, digit_latent_space_figure
 from filvm.figures.reconstructions import reconstruction_figure
 from filvm.figures.rotated import rotation_rows_figure
@@ -103,6 +116,57 @@ def figure_b2(run: Run) -> Figure:
     return rotation_rows_figure(rotated.test_images, rotated.test_angles)
 
 
+def figure_06(run: Run) -> Figure:
+    drawn, metrics = flow_density.densities(run), run.metrics()
+    target, fits = metrics["target"], metrics["figure_6"]
+    note = ""
+    if target == "two-modes":
+        note = (
+            "Target: Rezende and Mohamed's first energy, with the two minus signs that are missing "
+            "from the report's formula (its section 4.2)."
+        )
+    return flow_density_figure(
+        drawn[target],
+        [drawn[f"{target} {length}"] for length in fits["lengths"]],
+        list(fits["lengths"]),
+        [result["best_kl"] for result in fits["lengths"].values()],
+        half_width=fits["half_width"],
+        note=note,
+    )
+
+
+def figure_06_restarts(run: Run) -> Figure:
+    lengths = run.metrics()["figure_6"]["lengths"]
+    kl = np.array([result["kl"] for result in lengths.values()], np.float64)
+    report_finite = flow_density.REPORT_FINITE
+    return restarts_figure([int(length) for length in lengths], kl, report_finite=report_finite)
+
+
+def figure_06_energies(run: Run) -> Figure:
+    energies, drawn = run.metrics()["energies"], flow_density.densities(run)
+    length = run.config()["settings"]["other_length"]
+    return energies_figure(
+        [drawn[name] for name in energies],
+        [drawn[f"{name} {length}"] for name in energies],
+        list(energies),
+        [fits["lengths"][str(length)]["best_kl"] for fits in energies.values()],
+        half_widths=[fits["half_width"] for fits in energies.values()],
+        length=length,
+    )
+
+
+def figure_06_samples(run: Run) -> Figure:
+    moons, drawn = run.metrics()["moons"], flow_density.densities(run)
+    return samples_density_figure(
+        drawn["moons samples"],
+        [drawn[f"moons {length}"] for length in moons["lengths"]],
+        list(moons["lengths"]),
+        [result["best_log_likelihood"] for result in moons["lengths"].values()],
+        half_width=moons["half_width"],
+        baseline=moons["gaussian"],
+    )
+
+
 FIGURES = {
     figure.name: figure
     for figure in (
@@ -122,6 +186,19 @@ FIGURES = {
         ),
         ReportFigure("figure_B1", "digits by thickness", ["filvm-mnist"], figure_b1),
         ReportFigure("figure_B2", "digits by rotation", ["vae-mnist-r"], figure_b2),
+        ReportFigure("figure_06", "densities fitted by planar flows", ["flow-density"], figure_06),
+        ReportFigure(
+            "figure_06_restarts", "KL of every attempt", ["flow-density"], figure_06_restarts
+        ),
+        ReportFigure(
+            "figure_06_energies", "other energies fitted", ["flow-density"], figure_06_energies
+        ),
+        ReportFigure(
+            "figure_06_samples",
+            "densities fitted to samples by maximum likelihood",
+            ["flow-density"],
+            figure_06_samples,
+        ),
     )
 }
 

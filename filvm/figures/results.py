@@ -101,7 +101,34 @@ RESULTS = (
         lambda metrics: metrics["test"]["kl_per_dimension"],
         form=".2f",
     ),
+    Result(
+        "flow-density",
+        "5.2",
+        "attempts that ended finite, for each number of flows",
+        "1 of 20 with 32",
+        lambda metrics: _by_length(metrics, "{finite} of {attempts}"),
+    ),
+    Result(
+        "flow-density",
+        "5.2, Figure 6",
+        "KL(q || p) of the best attempt, nats",
+        None,
+        lambda metrics: _by_length(metrics, "{best_kl:.4f}"),
+    ),
+    Result(
+        "flow-density",
+        "5.2",
+        "attempts with KL below 0.3, which found both modes",
+        None,
+        lambda metrics: _by_length(metrics, "{both_modes} of {attempts}"),
+    ),
 )
+
+
+def _by_length(metrics: dict[str, Any], form: str) -> str:
+    """One measure of the flows of Figure 6, for each number of flows."""
+    lengths = metrics["figure_6"]["lengths"]
+    return "; ".join(f"{length}: {form.format(**result)}" for length, result in lengths.items())
 
 
 def write_results(run: Run, path: Path) -> None:

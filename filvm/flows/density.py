@@ -54,12 +54,14 @@ class FlowFits:
     Attributes:
         parameters: NumPy arrays.
         seeds: what each attempt started from, `[restarts]`.
-        history: mean objective between two looks, `[looks, restarts]`; nats, the normalising
+        steps: how many steps had been taken at each look, `[looks]`.
+        history: mean objective since the look before, `[looks, restarts]`; nats, the normalising
             constant of the target left out.
     """
 
     parameters: Parameters
     seeds: np.ndarray
+    steps: np.ndarray
     history: np.ndarray
 
     @property
@@ -325,7 +327,8 @@ def _fit(
             progress.update(count)
             progress.set_postfix(best_loss=f"{np.min(history[-1]):.4f}")
     trained = Parameters(*(variable.numpy() for variable in variables))
-    return FlowFits(parameters=trained, seeds=seeds, history=np.stack(history))
+    looks = np.minimum(np.arange(1, len(history) + 1) * STEPS_PER_CALL, steps)
+    return FlowFits(parameters=trained, seeds=seeds, steps=looks, history=np.stack(history))
 
 
 def _clip(gradients: Sequence[tf.Tensor], largest_norm: float = 10.0) -> list[tf.Tensor]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from filvm.figures.flow_density import (
+    energies_figure,
     flow_density_figure,
     restarts_figure,
     samples_density_figure,
@@ -24,6 +25,19 @@ def test_figure_6_has_one_colour_scale_and_kl_under_each_panel():
     labels = [panel.get_xlabel().splitlines()[-1] for panel in panels[1:]]
     assert labels == ["KL 0.300 nats", "KL 0.050 nats", "KL 0.010 nats"]
     assert panels[0].images[0].get_extent() == [-4, 4, -4, 4]
+
+
+def test_each_energy_has_its_fit_below_it_on_its_own_scale():
+    targets, fitted = densities(2), 3 * densities(2)
+    figure = energies_figure(
+        targets, fitted, ["wave", "fork"], [0.1, 0.2], half_widths=[4.0, 7.0], length=16
+    )
+    panels = figure.axes
+    for column, half_width in enumerate([4.0, 7.0]):
+        above, below = panels[column], panels[2 + column]
+        assert above.images[0].get_clim() == below.images[0].get_clim() == (0, fitted[column].max())
+        assert below.images[0].get_extent() == [-half_width, half_width] * 2
+    assert "KL 0.200 nats" in panels[3].get_xlabel()
 
 
 def test_every_attempt_is_a_point_and_the_ones_that_died_are_counted():

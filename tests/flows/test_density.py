@@ -26,6 +26,7 @@ def shifts(shift, base_mean=(0.0, 0.0), base_scale=(1.0, 1.0)):
             base_log_scale=np.log(np.array([base_scale] * 2, np.float32)),
         ),
         seeds=np.array([5, 6]),
+        steps=np.array([250, 400]),
         history=np.array([[3.0, 2.0], [1.0, np.nan]], np.float32),
     )
 
@@ -57,6 +58,13 @@ def test_kl_equals_quadrature_over_the_plane_through_the_inverse(fits):
     np.testing.assert_allclose(kl, expected * cell, atol=0.01)
     best = fits.best
     assert kl[best] == pytest.approx(expected[best] * cell, abs=2e-3)
+
+
+def test_every_look_at_the_loss_is_kept_with_its_step():
+    fits = fit_reverse_kl("two-modes", 1, restarts=2, steps=600)
+    assert fits.steps.tolist() == [250, 500, 600]
+    assert fits.history.shape == (3, 2)
+    assert fits.loss.tolist() == fits.history[-1].tolist()
 
 
 def test_attempts_find_both_modes_and_their_loss_is_kl_less_log_z(fits):
@@ -107,7 +115,7 @@ def test_the_table_has_a_row_for_every_attempt():
 def test_the_best_attempt_is_the_lowest_of_the_finite_ones():
     made = shifts([0.7, 0.2])
     assert made.best == 0
-    hopeless = FlowFits(made.parameters, made.seeds, np.full([1, 2], np.nan))
+    hopeless = FlowFits(made.parameters, made.seeds, np.array([1]), np.full([1, 2], np.nan))
     with pytest.raises(ValueError, match="no attempt ended finite"):
         _ = hopeless.best
 
