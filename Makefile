@@ -17,7 +17,9 @@ RUNS := runs/$(PROFILE)
 DIGITS := data/mnist/source.json
 OPTIONS = --profile $(PROFILE) $(REQUIRE)
 
-EXPERIMENTS := vae-mnist vae-mnist-r
+LENSES_MNIST := ilvm-mnist filvm-mnist filvm-mnist-report
+LENSES_MNIST_R := filvm-mnist-r filvm-mnist-r-report
+EXPERIMENTS := vae-mnist vae-mnist-r $(LENSES_MNIST) $(LENSES_MNIST_R)
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 
 .PHONY: help setup reproduce-figures data train figures test lint benchmark clean
@@ -51,6 +53,9 @@ $(RUNS)/%/.done: | $(READY)
 	$(FILVM) train $* $(OPTIONS)
 
 $(RUNS)/vae-mnist/.done $(RUNS)/vae-mnist-r/.done: $(DIGITS)
+
+$(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done data/mnist/thickness.csv
+$(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done
 
 figures: $(RUNS)/RESULTS.md ## every figure and the table of results
 

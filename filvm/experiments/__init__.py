@@ -1,6 +1,6 @@
 """What the report did: one small file per experiment. TensorFlow is imported once one trains."""
 
-from filvm.experiments import lens_mnist, vae_mnist, vae_mnist_r
+from filvm.experiments import lens_mnist, lens_mnist_r, vae_mnist, vae_mnist_r
 from filvm.experiments.runs import PROFILES, Experiment, Run, RunError, run_experiment
 
 EXPERIMENTS = {
@@ -9,6 +9,7 @@ EXPERIMENTS = {
         vae_mnist.EXPERIMENT,
         vae_mnist_r.EXPERIMENT,
         *lens_mnist.EXPERIMENTS,
+        *lens_mnist_r.EXPERIMENTS,
     )
 }
 
