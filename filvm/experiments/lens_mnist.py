@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from filvm.data import Categorical, Continuous, load_thickness, to_float
+from filvm.data import Categorical, Continuous, Mnist, load_thickness, to_float
 from filvm.experiments.lens import LensSettings, Samples, encode_images, fit_lens, make_lens
 from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist import split
@@ -114,6 +114,12 @@ def judge(
             "thickness_mae": float(np.nanmean(np.abs(read["thickness"] - thickness))),
         },
     }
+
+
+def test_digits(run: Run) -> tuple[Mnist, np.ndarray]:
+    """MNIST, and the stroke thickness of its test digits in pixels."""
+    digits = run.mnist()
+    return digits, load_thickness(digits, run.data_dir).test
 
 
 EXPERIMENTS = (

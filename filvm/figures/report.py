@@ -6,10 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from filvm.experiments import Run, vae_mnist, vae_mnist_r
+from filvm.analysis.mutual_information import most_informative_dimensions
+from filvm.experiments import Run, lens_mnist, lens_mnist_r, vae_mnist, vae_mnist_r
+from filvm.experiments.lens import encode_images
+from filvm.figures.latent_space import Cloud, digit_latent_space_figure
 from filvm.figures.reconstructions import reconstruction_figure
+from filvm.figures.rotated import rotation_rows_figure
+from filvm.figures.thickness import thickness_columns_figure
 from filvm.files import replacing
 
 
@@ -40,9 +46,83 @@ def figure_04(run: Run) -> Figure:
     )
 
 
+def figure_07(run: Run) -> Figure:
+    digits, thickness = lens_mnist.test_digits(run)
+    titles = {
+        "ilvm-mnist": "ILVM",
+        "filvm-mnist-report": "FILVM, the report's recipe",
+        "filvm-mnist": "FILVM, ours",
+    }
+    factors = {"digit": digits.test_labels, "thickness": thickness}
+    images = digits.test_images
+    clouds = [cloud(run.of(name), title, images, factors) for name, title in titles.items()]
+    return digit_latent_space_figure(clouds, factors["digit"], factors["thickness"])
+
+
+def figure_08(run: Run) -> Figure:
+    rotated = vae_mnist_r.rotated_digits(run)
+    rows = lens_mnist_r.test_rows(rotated, 10_000)
+    factors = {"digit": rotated.test_labels[rows], "rotation": rotated.test_angles[rows]}
+    images = rotated.test_images[rows]
+    titles = {
+        "filvm-mnist-r-report": "FILVM, the report's recipe",
+        "filvm-mnist-r": "FILVM, ours",
+    }
+    clouds = [cloud(run.of(name), title, images, factors) for name, title in titles.items()]
+    return digit_latent_space_figure(
+        clouds,
+        factors["digit"],
+        factors["rotation"],
+        value_label="rotation (degrees, counter-clockwise positive)",
+    )
+
+
+def cloud(run: Run, title: str, images: np.ndarray, factors: dict[str, np.ndarray]) -> Cloud:
+    """Test images in two dimensions of a lens's z*: those of its attributes.
+
+    Where no dimension belongs to an attribute (ILVM), the one that tells most about it is taken.
+    """
+    model = run.model()
+    z_star = model.lens.infer(encode_images(model.vae, images))
+    try:
+        x, y = (model.lens.dimension(name) for name in factors)
+        chosen = ""
+    except ValueError:
+        x, y = most_informative_dimensions(z_star, factors).values()
+        chosen = " (most informative)"
+    return Cloud(title, z_star[:, x], z_star[:, y], f"z*[{x}]{chosen}", f"z*[{y}]{chosen}")
+
+
+def figure_b1(run: Run) -> Figure:
+    digits, thickness = lens_mnist.test_digits(run)
+    return thickness_columns_figure(digits.test_images, thickness)
+
+
+def figure_b2(run: Run) -> Figure:
+    rotated = vae_mnist_r.rotated_digits(run)
+    return rotation_rows_figure(rotated.test_images, rotated.test_angles)
+
+
 FIGURES = {
     figure.name: figure
-    for figure in (ReportFigure("figure_03", "reconstructions, MNIST", ["vae-mnist"], figure_03),)
+    for figure in (
+        ReportFigure("figure_03", "reconstructions, MNIST", ["vae-mnist"], figure_03),
+        ReportFigure("figure_04", "reconstructions, MNIST-R", ["vae-mnist-r"], figure_04),
+        ReportFigure(
+            "figure_07",
+            "z* of ILVM, the report's FILVM and ours, MNIST",
+            ["filvm-mnist", "filvm-mnist-report", "ilvm-mnist"],
+            figure_07,
+        ),
+        ReportFigure(
+            "figure_08",
+            "z* of the report's FILVM and ours, MNIST-R",
+            ["filvm-mnist-r", "filvm-mnist-r-report"],
+            figure_08,
+        ),
+        ReportFigure("figure_B1", "digits by thickness", ["filvm-mnist"], figure_b1),
+        ReportFigure("figure_B2", "digits by rotation", ["vae-mnist-r"], figure_b2),
+    )
 }
 
 
