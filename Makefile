@@ -19,7 +19,8 @@ OPTIONS = --profile $(PROFILE) $(REQUIRE)
 
 LENSES_MNIST := ilvm-mnist filvm-mnist filvm-mnist-report
 LENSES_MNIST_R := filvm-mnist-r filvm-mnist-r-report
-EXPERIMENTS := vae-mnist vae-mnist-r $(LENSES_MNIST) $(LENSES_MNIST_R)
+ORACLES := oracles-mnist oracles-mnist-r
+EXPERIMENTS := vae-mnist vae-mnist-r $(ORACLES) $(LENSES_MNIST) $(LENSES_MNIST_R)
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 
 .PHONY: help setup reproduce-figures data train figures test lint benchmark clean
@@ -52,7 +53,7 @@ train: $(DONE) ## every experiment
 $(RUNS)/%/.done: | $(READY)
 	$(FILVM) train $* $(OPTIONS)
 
-$(RUNS)/vae-mnist/.done $(RUNS)/vae-mnist-r/.done: $(DIGITS)
+$(RUNS)/vae-mnist/.done $(RUNS)/vae-mnist-r/.done $(ORACLES:%=$(RUNS)/%/.done): $(DIGITS)
 
 $(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done data/mnist/thickness.csv
 $(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done

@@ -1,6 +1,13 @@
 """What the report did: one small file per experiment. TensorFlow is imported once one trains."""
 
-from filvm.experiments import flow_density, lens_mnist, lens_mnist_r, vae_mnist, vae_mnist_r
+from filvm.experiments import (
+    flow_density,
+    lens_mnist,
+    lens_mnist_r,
+    oracles,
+    vae_mnist,
+    vae_mnist_r,
+)
 from filvm.experiments.runs import PROFILES, Experiment, Run, RunError, run_experiment
 
 EXPERIMENTS = {
@@ -9,6 +16,7 @@ EXPERIMENTS = {
         vae_mnist.EXPERIMENT,
         vae_mnist_r.EXPERIMENT,
         flow_density.EXPERIMENT,
+        *oracles.EXPERIMENTS,
         *lens_mnist.EXPERIMENTS,
         *lens_mnist_r.EXPERIMENTS,
     )
