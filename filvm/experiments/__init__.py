@@ -10,15 +10,15 @@ from filvm.experiments import (
 )
 from filvm.experiments.runs import PROFILES, Experiment, Run, RunError, run_experiment
 
-EXPERIMENTS = {
+EXPERIMENTS = {  # in an order in which each finds what it needs
     experiment.name: experiment
     for experiment in (
         vae_mnist.EXPERIMENT,
         vae_mnist_r.EXPERIMENT,
-        flow_density.EXPERIMENT,
         *oracles.EXPERIMENTS,
         *lens_mnist.EXPERIMENTS,
         *lens_mnist_r.EXPERIMENTS,
+        flow_density.EXPERIMENT,
     )
 }
 

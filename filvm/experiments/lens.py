@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from filvm.data import to_float
 from filvm.experiments.runs import Run
 
 if TYPE_CHECKING:
+    from filvm.analysis.manipulation import Judge
     from filvm.data.side_information import Attribute
     from filvm.models import VAE, Lens
 
@@ -112,3 +113,23 @@ def fit_lens(
         validation=tf.data.Dataset.from_tensor_slices(held_out).batch(1000),
     )
     return round(sum(row["seconds"] for row in history), 1)
+
+
+def grid(model: Any, y_values: np.ndarray, measure: Judge, read_digit: Judge) -> dict[str, Any]:
+    """Every digit at every value of the second dimension of z*, all other dimensions 0.
+
+    Returns `images` [rows, 10, height, width], `y_values` [rows], and what the oracles read off
+    the images: `measured` and `digits`, [rows, 10].
+    """
+    places = model.lens.coordinate("digit", np.arange(10))
+    points = np.zeros((len(y_values), len(places), model.lens.latent_dim), np.float32)
+    points[:, :, 0] = places
+    points[:, :, 1] = y_values[:, np.newaxis]
+    images = model.decode(points.reshape(-1, points.shape[-1]))
+    shape = points.shape[:2]
+    return {
+        "images": images.reshape(*shape, *images.shape[1:3]),
+        "y_values": y_values,
+        "measured": np.asarray(measure(images)).reshape(shape),
+        "digits": np.asarray(read_digit(images)).reshape(shape),
+    }

@@ -26,6 +26,7 @@ from filvm.figures.flow_density import (
     samples_density_figure,
 )
 from filvm.figures.latent_space import Cloud, digit_latent_space_figure
+from filvm.figures.manipulation import Grid, digit_grid_figure, latent_map_figure
 from filvm.figures.reconstructions import reconstruction_figure
 from filvm.figures.rotated import rotation_rows_figure
 from filvm.figures.thickness import thickness_columns_figure
@@ -106,6 +107,27 @@ def cloud(run: Run, title: str, images: np.ndarray, factors: dict[str, np.ndarra
     return Cloud(title, z_star[:, x], z_star[:, y], f"z*[{x}]{chosen}", f"z*[{y}]{chosen}")
 
 
+def figure_10(run: Run) -> Figure:
+    return digit_grid_figure([Grid("FILVM on MNIST", **lens_mnist.thickness_grid(run))])
+
+
+def figure_11(run: Run) -> Figure:
+    titles = {
+        "filvm-mnist-r-report": "FILVM, the report's recipe",
+        "filvm-mnist-r": "FILVM, ours",
+    }
+    return digit_grid_figure(
+        [Grid(title, **lens_mnist_r.rotation_grid(run.of(name))) for name, title in titles.items()],
+        measure_label="measured rotation (degrees)",
+        form=".0f",
+    )
+
+
+def figure_b3(run: Run) -> Figure:
+    images, values = lens_mnist.latent_map(run)
+    return latent_map_figure(images, values, values)
+
+
 def figure_b1(run: Run) -> Figure:
     digits, thickness = lens_mnist.test_digits(run)
     return thickness_columns_figure(digits.test_images, thickness)
@@ -184,6 +206,19 @@ FIGURES = {
             ["filvm-mnist-r", "filvm-mnist-r-report"],
             figure_08,
         ),
+        ReportFigure(
+            "figure_10",
+            "every digit at every thickness, MNIST",
+            ["filvm-mnist", "oracles-mnist"],
+            figure_10,
+        ),
+        ReportFigure(
+            "figure_11",
+            "every digit at every rotation, MNIST-R",
+            ["filvm-mnist-r", "filvm-mnist-r-report", "oracles-mnist-r"],
+            figure_11,
+        ),
+        ReportFigure("figure_B3", "the plane of digit and thickness", ["filvm-mnist"], figure_b3),
         ReportFigure("figure_B1", "digits by thickness", ["filvm-mnist"], figure_b1),
         ReportFigure("figure_B2", "digits by rotation", ["vae-mnist-r"], figure_b2),
         ReportFigure("figure_06", "densities fitted by planar flows", ["flow-density"], figure_06),
