@@ -72,35 +72,6 @@ $(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done: $(ROTATED)
 $(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS)
 $(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done
 
-figures: $(RUNS)/figures    results: $(RUNS)/RESULTS.md"
-
-data: $(DIGITS) ## find or download MNIST
-
-$(DIGITS): | $(READY)
-	$(FILVM) data mnist $(REQUIRE)
-
-thickness: $(THICKNESS) ## the stroke thickness of every digit
-
-$(THICKNESS): $(DIGITS)
-	$(FILVM) data thickness $(REQUIRE)
-	@touch $@
-
-mnist-r: $(ROTATED) ## MNIST-R: eight rotations of every digit
-
-$(ROTATED): $(DIGITS)
-	$(FILVM) data mnist-r $(REQUIRE)
-	@touch $@
-
-train: $(DONE) ## every experiment
-
-$(RUNS)/%/.done: | $(READY)
-	$(FILVM) train $* $(OPTIONS)
-
-$(RUNS)/vae-mnist/.done $(RUNS)/vae-mnist-r/.done $(ORACLES:%=$(RUNS)/%/.done): $(DIGITS)
-
-$(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done data/mnist/thickness.csv
-$(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done
-
 figures: $(RUNS)/RESULTS.md ## every figure and the table of results
 
 $(RUNS)/RESULTS.md: $(DONE)

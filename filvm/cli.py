@@ -118,10 +118,9 @@ def _data(arguments: argparse.Namespace) -> None:
     from filvm.experiments import RunError
     from filvm.files import write_json
 
-    if unknown := set(arguments.what) - {"mnist", "thickness", "mnist-r"}:
-        raise RunError(
-            f"there is no data set {', '.join(sorted(unknown))}; there are mnist, thickness, mnist-r"
-        )
+    known = ("mnist", "thickness", "mnist-r")
+    if unknown := set(arguments.what) - set(known):
+        raise RunError(f"no data is called {', '.join(unknown)}; there are {', '.join(known)}")
     with _timed("MNIST"):
         digits = load_mnist(
             arguments.data,
