@@ -21,8 +21,10 @@ OPTIONS = --profile $(PROFILE) $(REQUIRE)
 
 LENSES_MNIST := ilvm-mnist filvm-mnist filvm-mnist-report
 LENSES_MNIST_R := filvm-mnist-r filvm-mnist-r-report
+LENSES_SEQUENCES := filvm-sequences filvm-sequences-start-step filvm-sequences-report
 EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
-	vae-mnist-r oracles-mnist-r $(LENSES_MNIST_R) flow-density
+	vae-mnist-r oracles-mnist-r $(LENSES_MNIST_R) \
+	vae-sequences $(LENSES_SEQUENCES) flow-density
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 
 .PHONY: help setup reproduce-figures data thickness mnist-r train figures test lint benchmark clean
@@ -71,6 +73,7 @@ $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done: $(DIGITS)
 $(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done: $(ROTATED)
 $(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS)
 $(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done
+$(LENSES_SEQUENCES:%=$(RUNS)/%/.done): $(RUNS)/vae-sequences/.done
 
 figures: $(RUNS)/RESULTS.md ## every figure and the table of results
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,10 @@ from filvm.experiments import (
     flow_density,
     lens_mnist,
     lens_mnist_r,
+    lens_sequences,
     vae_mnist,
     vae_mnist_r,
+    vae_sequences,
 )
 from filvm.experiments.lens import encode_images
 from filvm.figures.flow_density import (
@@ -25,10 +27,30 @@ from filvm.figures.flow_density import (
     restarts_figure,
     samples_density_figure,
 )
-from filvm.figures.latent_space import Cloud, digit_latent_space_figure
-from filvm.figures.manipulation import Grid, digit_grid_figure, latent_map_figure
+from filvm.figures.latent_space import (
+    Cloud,
+    digit_latent_space_figure,
+    sequence_latent_space_figure,
+)
+from filvm.figures.manipulation import (
+    Grid,
+    digit_grid_figure,
+    effects_figure,
+    latent_map_figure,
+    swept_sequences_figure,
+    swept_sequences_text,
+)
 from filvm.figures.reconstructions import reconstruction_figure
 from filvm.figures.rotated import rotation_rows_figure
+from filvm.figures.sequences import (
+    TABLE_1_NOTE,
+    TABLE_B1_NOTE,
+    markdown_table,
+    sequence_reconstruction_figure,
+    table_1,
+    table_b1,
+    table_figure,
+)
 from filvm.figures.thickness import thickness_columns_figure
 from filvm.files import replacing
 
@@ -37,13 +59,15 @@ from filvm.files import replacing
 class ReportFigure:
     """One figure: file name, one line on what it shows, the experiments it is drawn from.
 
-    `draw` is given the run of the first of `needs`; `run.of(name)` leads to the others.
+    `draw` is given the run of the first of `needs`; `run.of(name)` leads to the others. `text`,
+    where there is one, is written beside the picture: suffix -> (run -> content).
     """
 
     name: str
     summary: str
     needs: Sequence[str]
     draw: Callable[[Run], Figure]
+    text: Mapping[str, Callable[[Run], str]] = field(default_factory=dict)
 
 
 def figure_03(run: Run) -> Figure:
@@ -189,6 +213,54 @@ def figure_06_samples(run: Run) -> Figure:
     )
 
 
+SEQUENCE_LENSES = {
+    "filvm-sequences-report": "FILVM, the report's recipe",
+    "filvm-sequences-start-step": "FILVM, ours: start, step",
+    "filvm-sequences": "FILVM, ours: start, step, length",
+}
+
+
+def figure_05(run: Run) -> Figure:
+    true, numbers, lengths = vae_sequences.reconstruction_examples(run)
+    error = run.metrics()["test"]["mean_absolute_error"]
+    return sequence_reconstruction_figure(true, numbers, lengths, mean_absolute_error=error)
+
+
+def figure_09(run: Run) -> Figure:
+    clouds = []
+    for name, title in SEQUENCE_LENSES.items():
+        z_star, attributes = lens_sequences.latents_and_attributes(run.of(name))
+        clouds.append(Cloud(title.replace(", ", ",\n", 1), z_star[:, 0], z_star[:, 1]))
+    return sequence_latent_space_figure(clouds, attributes)
+
+
+def figure_12(run: Run) -> Figure:
+    return effects_figure(
+        {title: lens_sequences.effects(run.of(name)) for name, title in SEQUENCE_LENSES.items()}
+    )
+
+
+def figure_b4(run: Run) -> Figure:
+    swept = {
+        title.replace(", ", ",\n", 1): lens_sequences.swept_sequences(run.of(name))
+        for name, title in SEQUENCE_LENSES.items()
+        if name != "filvm-sequences-start-step"
+    }
+    return swept_sequences_figure(swept, np.linspace(-3, 3, 10))
+
+
+def figure_b4_text(run: Run) -> str:
+    return swept_sequences_text(lens_sequences.swept_sequences(run))
+
+
+def draw_table_1(run: Run) -> Figure:
+    return table_figure(table_1(), title="Table 1: ranges", note=TABLE_1_NOTE, width=4.0)
+
+
+def draw_table_b1(run: Run) -> Figure:
+    return table_figure(table_b1(), title="Table B1: examples of sequences", note=TABLE_B1_NOTE)
+
+
 FIGURES = {
     figure.name: figure
     for figure in (
@@ -221,6 +293,46 @@ FIGURES = {
         ReportFigure("figure_B3", "the plane of digit and thickness", ["filvm-mnist"], figure_b3),
         ReportFigure("figure_B1", "digits by thickness", ["filvm-mnist"], figure_b1),
         ReportFigure("figure_B2", "digits by rotation", ["vae-mnist-r"], figure_b2),
+        ReportFigure("figure_05", "reconstructed sequences", ["vae-sequences"], figure_05),
+        ReportFigure(
+            "figure_09",
+            "z* of the report's FILVM and ours, sequences",
+            ["filvm-sequences", "filvm-sequences-start-step", "filvm-sequences-report"],
+            figure_09,
+        ),
+        ReportFigure(
+            "figure_12",
+            "what each dimension does to start, step, length and final",
+            ["filvm-sequences", "filvm-sequences-start-step", "filvm-sequences-report"],
+            figure_12,
+        ),
+        ReportFigure(
+            "figure_B4",
+            "sequences made by each dimension",
+            ["filvm-sequences", "filvm-sequences-report"],
+            figure_b4,
+            {".txt": figure_b4_text},
+        ),
+        ReportFigure(
+            "table_1",
+            "ranges of the sequences",
+            ["vae-sequences"],
+            draw_table_1,
+            {
+                ".csv": lambda _: table_1().to_csv(index=False),
+                ".md": lambda _: markdown_table(table_1(), TABLE_1_NOTE),
+            },
+        ),
+        ReportFigure(
+            "table_B1",
+            "examples of sequences",
+            ["vae-sequences"],
+            draw_table_b1,
+            {
+                ".csv": lambda _: table_b1().to_csv(index=False),
+                ".md": lambda _: markdown_table(table_b1(), TABLE_B1_NOTE),
+            },
+        ),
         ReportFigure("figure_06", "densities fitted by planar flows", ["flow-density"], figure_06),
         ReportFigure(
             "figure_06_restarts", "KL of every attempt", ["flow-density"], figure_06_restarts
@@ -253,6 +365,9 @@ def draw(name: str, run: Run, folder: Path) -> Path:
     path = folder / f"{name}.png"
     with replacing(path) as temporary:
         drawn.savefig(temporary, format="png", dpi=200)
+    for suffix, text in figure.text.items():
+        with replacing(path.with_suffix(suffix)) as temporary:
+            temporary.write_text(text(run.of(figure.needs[0])), "utf-8")
     return path
 
 
