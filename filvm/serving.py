@@ -27,13 +27,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm import saved_model
-from filvm.data import Categorical
-from filvm.data.sequences import make_sequences
-from filvm.experiments import EXPERIMENTS, Run, RunError
+from filvm.data import Categorical, make_sequences
+from filvm.experiments import Run, RunError
 from filvm.files import read_json, replacing, write_json
-from filvm.models import Lens, LensPipeline
-from filvm.models.sequence_vae import SequenceVAE
-from filvm.models.vae import VAE
+from filvm.models import VAE, Lens, LensPipeline, SequenceVAE
 from filvm.version import __version__
 
 # What clients ask for -> the experiment whose model it is.
@@ -46,7 +43,6 @@ SERVED = {
     "filvm_mnist_r": "filvm-mnist-r",
     "filvm_sequences": "filvm-sequences",
 }
-SERVED = {name: experiment for name, experiment in SERVED.items() if experiment in EXPERIMENTS}
 BATCHES = (1, 7, 256)  # sizes that `check` tries
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")  # the place TF Serving reads
 ABOUT = Path("assets.extra", "filvm.json")  # which run a version was made from

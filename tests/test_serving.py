@@ -21,8 +21,7 @@ from filvm import saved_model, serving
 from filvm.cli import main
 from filvm.data import Categorical, Continuous
 from filvm.experiments import EXPERIMENTS, Experiment, Run, RunError, run_experiment
-from filvm.models import FILVM, ILVM, ConvVAE, LensPipeline
-from filvm.models.sequence_vae import SequenceVAE
+from filvm.models import FILVM, ILVM, ConvVAE, LensPipeline, SequenceVAE
 from filvm.saved_model import SavedModelError, ServedModel
 from tests.stand_in_server import grpc_server, rest_server
 
@@ -256,6 +255,9 @@ def test_what_cannot_be_exported_is_said(tmp_path, capsys):
 def test_everything_served_is_an_experiment():
     assert set(serving.SERVED.values()) <= set(EXPERIMENTS)
     assert all(name == experiment.replace("-", "_") for name, experiment in serving.SERVED.items())
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    (line,) = (line for line in makefile.splitlines() if line.startswith("SERVED :="))
+    assert line.partition(":=")[2].split() == list(serving.SERVED.values())
 
 
 # What a server does with it.

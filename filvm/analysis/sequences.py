@@ -1,11 +1,13 @@
-"""How exactly a sequence VAE gives back what it was given (Figure 5, section 5.1.2)."""
+"""How exact sequences come back, and what moving z* does to them (Figures 5 and 12)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from filvm.analysis.manipulation import traverse
 from filvm.data.sequences import Sequences, mean_steps, median_steps
 
 if TYPE_CHECKING:
@@ -68,3 +70,49 @@ def sequence_report(vae: SequenceVAE, sequences: Sequences) -> dict[str, object]
         "kl": float(kl.sum()),
         "kl_per_dimension": [float(value) for value in kl],
     }
+
+
+def decoded_attributes(numbers: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
+    """Start, (mean) step, length and final of decoded sequences, float64 [n] each.
+
+    Args: `numbers` [n, max_length, 1], `lengths` [n] >= 1. The step is nan where the length is 1.
+    """
+    numbers, lengths = np.asarray(numbers, np.float64)[:, :, 0], np.asarray(lengths)
+    return {
+        "start": numbers[:, 0],
+        "step": mean_steps(numbers, lengths),
+        "length": lengths.astype(np.float64),
+        "final": numbers[np.arange(len(numbers)), lengths - 1],
+    }
+
+
+def moved_shares(
+    attributes_of: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    ranges: Mapping[str, tuple[float, float]],
+    rests: np.ndarray,
+    *,
+    low: float = -2.0,
+    high: float = 2.0,
+    points: int = 41,
+) -> dict[str, list[float]]:
+    """How far a sweep of each dimension moves each attribute, as a share of the attribute's range.
+
+    Args:
+        attributes_of: z_star [n, d] -> each attribute [n] by name.
+        ranges: smallest and largest value of each attribute in the data.
+        rests: float [r, d], where the other dimensions are: zeros as in Figure 12, or samples.
+        low, high, points: of the sweep.
+
+    Returns (max - min over the sweep) / (max - min of the range), mean over the rests: a list of d
+    shares by name.
+    """
+    values = np.linspace(low, high, points)
+    shares: dict[str, list[float]] = {name: [] for name in ranges}
+    for dimension in range(rests.shape[1]):
+        swept = traverse(rests, dimension, values)
+        attributes = attributes_of(swept.reshape(-1, rests.shape[1]).astype(np.float32))
+        for name, (smallest, largest) in ranges.items():
+            read = np.asarray(attributes[name]).reshape(swept.shape[:2])
+            spread = np.fmax.reduce(read, axis=1) - np.fmin.reduce(read, axis=1)
+            shares[name].append(float(np.mean(spread) / (largest - smallest)))
+    return shares

@@ -2,6 +2,13 @@
 
 from filvm.data.mnist import Mnist, MnistError, load_mnist, to_float
 from filvm.data.rotated import RotatedMnist, load_rotated_mnist, rotate_images
+from filvm.data.sequences import (
+    Sequences,
+    make_sequences,
+    sequences_from_lists,
+    sequences_to_lists,
+    split_sequences,
+)
 from filvm.data.side_information import Categorical, Continuous
 from filvm.data.thickness import (
     StrokeSteps,
@@ -17,12 +24,17 @@ __all__ = [
     "Mnist",
     "MnistError",
     "RotatedMnist",
+    "Sequences",
     "StrokeSteps",
     "Thickness",
     "load_mnist",
     "load_rotated_mnist",
     "load_thickness",
+    "make_sequences",
     "rotate_images",
+    "sequences_from_lists",
+    "sequences_to_lists",
+    "split_sequences",
     "stroke_steps",
     "stroke_thickness",
     "to_float",

@@ -27,11 +27,12 @@ class TrainingDiverged(ArithmeticError):
     """The loss is no longer a number."""
 
 
-def cosine_adam(learning_rate: float, steps: int, final_fraction: float = 0.01) -> Any:
+def cosine_adam(
+    learning_rate: float, steps: int, final_fraction: float = 0.01, *, beta_2: float = 0.999
+) -> Any:
     """Adam whose learning rate falls along half a cosine to `final_fraction` in `steps` steps."""
-    return keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=final_fraction)
-    )
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=final_fraction)
+    return keras.optimizers.Adam(schedule, beta_2=beta_2)
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

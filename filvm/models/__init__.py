@@ -4,6 +4,7 @@ from filvm.models.conv_vae import ConvVAE
 from filvm.models.lens import FILVM, ILVM
 from filvm.models.lens_interface import Lens
 from filvm.models.pipeline import LensPipeline
+from filvm.models.sequence_vae import SequenceVAE
 from filvm.models.vae import VAE
 
-__all__ = ["FILVM", "ILVM", "VAE", "ConvVAE", "Lens", "LensPipeline"]
+__all__ = ["FILVM", "ILVM", "VAE", "ConvVAE", "Lens", "LensPipeline", "SequenceVAE"]

@@ -1,6 +1,7 @@
 """The recurrent VAE of Figures A2-A4: sequences of different lengths to z and back.
 
-    encoder         h_t = GRU(x_t, h_{t-1});  z_mean, z_log_var = dense(output, state at the end)
+    encoder         h_t = GRU([x_t, x_t - x_{t-1}], h_{t-1});
+                    z_mean, z_log_var = dense(output, state at the end)
     decoder cell    h_t = GRU([context(z), y_{t-1}], h_{t-1});  y_t = dense(h_t);  y_{-1} = -1
     length decoder  p(length | z) = softmax(dense(z)), over 1 .. max_length
 
@@ -106,22 +107,55 @@ class Autoregression(layers.Layer):
         return tf.transpose(said.stack(), [1, 0, 2])
 
 
+def dense_pair(tensor: tf.Tensor, units: int) -> tf.Tensor:
+    """Two dense layers with x * sigmoid(x): what is asked here is smooth, and exactness counts."""
+    for index in (1, 2):
+        tensor = layers.Dense(units, activation="swish", name=f"dense_{index}")(tensor)
+    return tensor
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class NumberFeatures(layers.Layer):
+    """[x_t / scale, (x_t - x_{t-1}) / step_scale], the second 0 at t = 0; masked where x_t = 0.
+
+    Numbers differ by little from their neighbours; told the differences, the GRU need not learn
+    to subtract. Input [batch, time, 1], output [batch, time, 2].
+    """
+
+    def __init__(self, scale: float, step_scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale, self.step_scale = scale, step_scale
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale, "step_scale": self.step_scale}
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        differences = tf.concat([tf.zeros_like(x[:, :1]), x[:, 1:] - x[:, :-1]], axis=1)
+        return tf.concat([x / self.scale, differences / self.step_scale], axis=-1)
+
+    def compute_mask(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.not_equal(x[..., 0], 0.0)
+
+
 def sequence_encoder(
-    max_length: int, latent_dim: int, units: int, dense_units: int, scale: float
+    max_length: int,
+    latent_dim: int,
+    units: int,
+    dense_units: int,
+    scale: float,
+    step_scale: float,
 ) -> keras.Model:
     """Figure A2: sequences [batch, max_length, 1] -> z_mean, z_log_var, [batch, latent_dim].
 
     The GRU stops where the padding begins.
     """
     sequences = keras.Input((max_length, 1), name="sequences")
-    hidden = layers.Rescaling(1.0 / scale, name="scaling")(sequences)
-    hidden = layers.Masking(0.0, name="masking")(hidden)
+    hidden = NumberFeatures(scale, step_scale, name="numbers_and_steps")(sequences)
     output, state = layers.GRU(
         units, return_state=True, unroll=max_length <= UNROLL_UP_TO, name="gru"
     )(hidden)
     hidden = layers.Concatenate(name="output_and_state")([output, state])
-    hidden = layers.Dense(dense_units, activation="relu", name="dense_1")(hidden)
-    hidden = layers.Dense(dense_units, activation="relu", name="dense_2")(hidden)
+    hidden = dense_pair(hidden, dense_units)
     z_mean = layers.Dense(latent_dim, name="z_mean")(hidden)
     z_log_var = layers.Dense(latent_dim, name="z_log_var")(hidden)
     return keras.Model(sequences, [z_mean, z_log_var], name="encoder")
@@ -141,9 +175,7 @@ def decoder_cell(context_units: int, units: int) -> keras.Model:
 def length_decoder(max_length: int, latent_dim: int, dense_units: int) -> keras.Model:
     """Figure A4: z [batch, latent_dim] -> logits of the lengths 1 .. max_length."""
     z = keras.Input((latent_dim,), name="z")
-    hidden = layers.Dense(dense_units, activation="relu", name="dense_1")(z)
-    hidden = layers.Dense(dense_units, activation="relu", name="dense_2")(hidden)
-    logits = layers.Dense(max_length, name="length_logits")(hidden)
+    logits = layers.Dense(max_length, name="length_logits")(dense_pair(z, dense_units))
     return keras.Model(z, logits, name="length_decoder")
 
 
@@ -157,9 +189,7 @@ def sequence_decoder(
 ) -> keras.Model:
     """z -> numbers [batch, max_length, 1], beyond the length too, and logits of the lengths."""
     z = keras.Input((latent_dim,), name="z")
-    hidden = layers.Dense(dense_units, activation="relu", name="dense_1")(z)
-    hidden = layers.Dense(dense_units, activation="relu", name="dense_2")(hidden)
-    context = layers.Dense(context_units, name="context")(hidden)
+    context = layers.Dense(context_units, name="context")(dense_pair(z, dense_units))
     cell = decoder_cell(context_units, units)
     numbers = Autoregression(cell, max_length, name="autoregression")(context)
     numbers = layers.Rescaling(scale, name="numbers")(numbers)
@@ -177,7 +207,8 @@ class SequenceVAE(VAE):
         units: of both GRUs.
         dense_units: of the two dense layers before z, the context and the length.
         context_units: size of what the decoder cell is told of z.
-        scale: numbers are divided by it inside the model; about the size of the largest.
+        scale, step_scale: inside the model numbers are divided by the one, and the differences of
+            neighbours by the other; each about the size of the largest.
         first_sd, last_sd: standard deviation of the Gaussian likelihood, in the numbers' units;
             it falls from the first to the last, so that training finds its way and then becomes
             exact. A function of the optimiser's step count, so that a resumed run goes on with it.
@@ -194,7 +225,7 @@ class SequenceVAE(VAE):
 
     **Texts.** The encoder's GRU, `Autoregression` and the length decoder know of vectors and
     lengths alone. A version for categorical tokens needs four things: an `Embedding` in place of
-    the scaling at the encoder's input, with `mask_zero=True`, so that 0 stays the padding; in the
+    `NumberFeatures`, with `mask_zero=True`, so that 0 stays the padding; in the
     decoder cell a dense layer to one logit a token in place of `number`, and the embedding of the
     token so chosen (or of the softmax's mean, which has a gradient) as what is fed back, with a
     token of its own for "first" in place of -1; a masked cross-entropy in place of
@@ -220,6 +251,7 @@ class SequenceVAE(VAE):
         dense_units: int = 128,
         context_units: int = 16,
         scale: float = 1000.0,
+        step_scale: float = 50.0,
         first_sd: float = 50.0,
         last_sd: float = 0.5,
         annealing_steps: int = 10_000,
@@ -228,13 +260,14 @@ class SequenceVAE(VAE):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        for name, value in (("scale", scale), ("first_sd", first_sd), ("last_sd", last_sd)):
+        positive = {"scale": scale, "step_scale": step_scale}
+        for name, value in {**positive, "first_sd": first_sd, "last_sd": last_sd}.items():
             if not value > 0:
                 raise ValueError(f"{name} is {value}; expected a number > 0")
         if max_length < 1:
             raise ValueError(f"max_length is {max_length}; expected at least 1")
         super().__init__(
-            sequence_encoder(max_length, latent_dim, units, dense_units, scale),
+            sequence_encoder(max_length, latent_dim, units, dense_units, scale, step_scale),
             sequence_decoder(max_length, latent_dim, units, dense_units, context_units, scale),
             beta=beta,
             seed=seed,
@@ -255,6 +288,7 @@ class SequenceVAE(VAE):
             "dense_units": dense_units,
             "context_units": context_units,
             "scale": scale,
+            "step_scale": step_scale,
             "first_sd": first_sd,
             "last_sd": last_sd,
             "annealing_steps": annealing_steps,

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from filvm.analysis.sequences import sequence_errors, sequence_report
+from filvm.analysis.sequences import (
+    decoded_attributes,
+    moved_shares,
+    sequence_errors,
+    sequence_report,
+)
 from filvm.data.sequences import make_sequences, sequences_from_lists
 from filvm.models.sequence_vae import SequenceVAE
 
@@ -43,3 +48,29 @@ def test_the_report_is_the_mean_over_numbers_not_over_sequences():
     assert report["absolute_error_by_place"][0] == pytest.approx(first, rel=1e-5)
     assert len(report["absolute_error_by_place"]) == 6
     assert report["kl"] == pytest.approx(sum(report["kl_per_dimension"]))
+
+
+def test_decoded_attributes_are_those_the_sequences_were_made_from():
+    sequences = make_sequences(100, seed=3)
+    attributes = decoded_attributes(sequences.numbers, sequences.length)
+    for name, values in attributes.items():
+        np.testing.assert_allclose(values, getattr(sequences, name), err_msg=name)
+
+
+def test_moved_shares_say_how_far_each_dimension_moves_each_attribute():
+    def attributes_of(z_star):
+        return {"start": 100 + 25 * z_star[:, 0], "length": 10 + np.round(z_star[:, 1])}
+
+    rests = np.random.default_rng(0).normal(size=(7, 3))
+    ranges = {"start": (0, 200), "length": (0, 20)}
+    shares = moved_shares(attributes_of, ranges, rests, low=-2, high=2)
+    np.testing.assert_allclose(shares["start"], [0.5, 0, 0])
+    np.testing.assert_allclose(shares["length"], [0, 0.2, 0])
+
+
+def test_an_attribute_that_cannot_be_read_everywhere_moves_by_what_was_read():
+    def attributes_of(z_star):
+        return {"step": np.where(z_star[:, 0] > 0, np.nan, z_star[:, 0])}
+
+    shares = moved_shares(attributes_of, {"step": (0, 4)}, np.zeros((1, 1)), low=-2, high=2)
+    assert shares["step"] == [0.5]

@@ -206,7 +206,9 @@ def test_settings_that_make_no_sense_are_refused(setting):
 
 
 def test_numbers_twice_as_large_with_twice_the_scale_are_the_same_to_the_model(sequences):
-    models = [SequenceVAE(**SMALL, scale=scale) for scale in (1000.0, 2000.0)]
+    models = [
+        SequenceVAE(**SMALL, scale=1000.0 * factor, step_scale=50.0 * factor) for factor in (1, 2)
+    ]
     models[1].set_weights(models[0].get_weights())
     z, doubled_z = (
         model.encode(factor * sequences.numbers)[0]

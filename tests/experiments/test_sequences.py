@@ -1,0 +1,64 @@
+"""The sequence experiments run end to end on little data, and give what the figures need."""
+
+import numpy as np
+import pytest
+
+from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.experiments import lens_sequences as lens
+from filvm.experiments import vae_sequences as vae
+
+LENSES = [name for name in EXPERIMENTS if name.startswith("filvm-sequences")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = Run("vae-sequences", "smoke", tmp_path_factory.mktemp("runs"))
+    run_experiment(EXPERIMENTS["vae-sequences"], run)
+    return run
+
+
+def test_the_vae_leaves_a_model_and_every_level_in_its_metrics(run):
+    test = run.metrics()["test"]
+    for level in ("mean_absolute_error", "length_exact", "median_step_exact", "whole_exact"):
+        assert np.isfinite(test[level]), level
+    true, numbers, lengths = vae.reconstruction_examples(run)
+    assert true.length.tolist() == [20, 24, 7, 13]
+    assert numbers.shape == (4, 30, 1)
+    assert lengths.shape == (4,)
+
+
+def test_full_quick_and_smoke_hold_out_sequences_that_none_trains_on():
+    settings = vae.Settings(sequences=5_000, validation=500, test=500)
+    parts = vae.splits(settings)
+    train, validation, test = (
+        set(map(tuple, part.triples)) for part in (parts.train, parts.validation, parts.test)
+    )
+    assert not train & validation
+    assert not train & test
+    assert not validation & test
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_a_lens_trains_on_the_vae_and_measures_every_level(run, name):
+    own = run.of(name)
+    test = run_experiment(EXPERIMENTS[name], own)["test"]
+    attributes = EXPERIMENTS[name].profiles["smoke"].attributes
+    assert list(test["codes"]["assigned"]) == list(attributes)
+    for table in ("spearman", "moved", "moved_elsewhere"):
+        assert {key: len(row) for key, row in test[table].items()} == dict.fromkeys(lens.RANGES, 4)
+    if name == "filvm-sequences":
+        z_star, values = lens.latents_and_attributes(own, count=50)
+        assert z_star.shape == (50, 4)
+        assert set(values) == {"start", "step", "length", "final"}
+        assert lens.effects(own, points=5).read["step"].shape == (4, 5)
+        groups = lens.swept_sequences(own, points=3)
+        assert [len(group) for group in groups] == [3, 3, 3, 3]
+
+
+def test_the_report_recipe_is_the_reports():
+    report = EXPERIMENTS["filvm-sequences-report"].profiles["full"]
+    assert report.attributes == ("start", "step")
+    assert report.attribute_weight == 1.0
+    assert report.swap_weight == 0
+    assert not report.informed_generative
+    assert not report.positive_slopes
