@@ -231,8 +231,9 @@ def _figures(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     from filvm import serving
+    from filvm.experiments import Run
 
-    run = _run("", arguments)
+    run = Run("", arguments.profile, arguments.runs)
     folder = arguments.runs / arguments.profile / "serving"
     for name in serving.served_names(arguments.name, run):
         with _timed(name):

@@ -92,7 +92,7 @@ def served_names(names: Sequence[str], run: Run) -> list[str]:
     done = [name for name, experiment in SERVED.items() if run.of(experiment).digest()]
     if not done:
         raise ServingError(
-            f"{run.folder.parent} has no complete run to export: "
+            f"{run.runs_dir / run.profile} has no complete run to export: "
             f"`filvm train NAME --profile {run.profile}` makes one of {', '.join(SERVED.values())}"
         )
     return done
@@ -168,7 +168,7 @@ def write_config(folder: Path, base_path: str = "/models") -> Path:
 
     `base_path` is where the server sees `folder`; in its Docker image, /models.
     """
-    names = sorted(path.name for path in folder.iterdir() if latest_version(path))
+    names = sorted(path.name for path in folder.glob("[!.]*") if latest_version(path))
     entries = "".join(
         f"  config {{\n"
         f"    name: {json.dumps(name)}\n"
@@ -280,7 +280,7 @@ def _observations(model: keras.Model, batch: int, seed: int) -> dict[str, np.nda
     vae = model.vae if isinstance(model, LensPipeline) else model
     if isinstance(vae, SequenceVAE):
         longest = vae.max_length
-        x = make_sequences(batch, seed, length=(1, longest), max_length=longest).numbers
+        x = make_sequences(batch, seed, length=(2, longest), max_length=longest).numbers
     else:
         x = vae.sample(batch, seed=seed)
     return {vae.encoder.input_names[0]: x}
@@ -350,7 +350,7 @@ def _named(vae: VAE, observed: Any) -> dict[str, np.ndarray]:
 
 def latest_version(folder: Path) -> Path | None:
     """The version folder with the highest number in a model's folder; None if it has none."""
-    versions = [path for path in folder.glob("*") if path.name.isdecimal() and path.is_dir()]
+    versions = [path for path in folder.glob("[0-9]*") if path.name.isdecimal() and path.is_dir()]
     return max(versions, key=lambda path: int(path.name), default=None)
 
 

@@ -7,7 +7,8 @@ The way back is the lens's generative model and then the VAE's decoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -168,4 +169,23 @@ class LensPipeline(keras.Model):
         """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`."""
         if not str(filepath).endswith((".keras", ".h5")):
             kwargs.setdefault("signatures", self.signatures())
-        super().save(filepath, *args, **kwargs)
+        with _without_optimizers(self.vae, self.lens):
+            super().save(filepath, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def _without_optimizers(*models: keras.Model) -> Iterator[None]:
+    """Leave out of a file the optimisers that a pipeline's parts were trained with.
+
+    Adam's moments are twice the weights, and `include_optimizer` speaks of the pipeline's own.
+    """
+    compiled = [model for model in models if getattr(model, "optimizer", None) is not None]
+    optimizers = [model.optimizer for model in compiled]
+    for model in compiled:
+        model.optimizer = None
+        model._delete_tracking("optimizer")  # as Keras does it for `include_optimizer=False`
+    try:
+        yield
+    finally:
+        for model, optimizer in zip(compiled, optimizers, strict=True):
+            model.optimizer = optimizer
