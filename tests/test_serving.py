@@ -152,7 +152,7 @@ def test_weights_travel_once_and_without_their_optimisers(runs, served, pipeline
     weights = sum(weight.numpy().nbytes for weight in pipeline.weights)
     for folder in (served / "filvm_mnist" / "1", runs / "smoke" / "filvm-mnist" / "model"):
         data = folder / "variables" / "variables.data-00000-of-00001"
-        assert weights < data.stat().st_size < 1.5 * weights
+        assert weights < data.stat().st_size < 2 * weights  # with Adam's moments, three times
     assert pipeline.lens.optimizer.iterations == 0  # it can go on training
 
 

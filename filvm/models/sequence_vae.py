@@ -431,9 +431,8 @@ class SequenceVAE(VAE):
         require(
             tf.math.is_finite(x) & (number | (x == 0)), "sequences must hold finite numbers > 0"
         )
-        first = tf.ones_like(number[:, :1])
         require(
-            tf.concat([first, number[:, :-1]], axis=1) | ~number,
+            tf.concat([number[:, :1], number[:, :-1] | ~number[:, 1:]], axis=1),
             "sequences must have zeros only as padding after their numbers",
         )
 
