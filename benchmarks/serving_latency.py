@@ -26,10 +26,11 @@ from filvm.saved_model import ServedModel
 
 EXPORT = """
 import sys
-from filvm.experiments.lens_mnist import Settings, make_lens
-from filvm.models import ConvVAE, LensPipeline
+from filvm.experiments.lens_mnist import ATTRIBUTES, Settings
+from filvm.models import FILVM, ConvVAE, LensPipeline
 from filvm.serving import export_model
-export_model(LensPipeline(ConvVAE(8), make_lens(Settings(), 8)), sys.argv[1], check=True)
+lens = FILVM(8, ATTRIBUTES, hidden_units=Settings().hidden_units)
+export_model(LensPipeline(ConvVAE(8), lens), sys.argv[1], check=True)
 """
 
 
