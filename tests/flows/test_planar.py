@@ -121,7 +121,7 @@ def test_chains_are_finite_and_each_inverse_is_exact_to_the_stated_accuracy(laye
         assert np.isfinite(log_det).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.integers(1, 32),
     st.integers(1, 64),
@@ -169,7 +169,7 @@ def test_log_determinant_equals_the_textbook_form_in_sixty_digits(layer):
         assert abs(value - expected) <= 1e-14 + 1e-14 * abs(expected)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(extreme_layers(num_points=3))
 def test_log_determinant_equals_that_of_the_automatic_jacobian(layer):
     w, u, b, z = (value.astype(np.float64) for value in layer)
