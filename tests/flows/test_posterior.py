@@ -58,11 +58,10 @@ def test_one_model_takes_any_batch_size_compiled_or_not_and_survives_saving(tmp_
             np.testing.assert_allclose(expected, fast, rtol=1e-4, atol=1e-5)
 
 
-def test_trains_to_a_posterior_that_a_gaussian_cannot_be():
-    """Two modes from one: the ELBO of (z_1^2 - 1)^2 drops below what any Gaussian reaches."""
-    rng = np.random.default_rng(3)
-    z_0 = tf.constant(rng.normal(size=(512, 1)), tf.float32)
-    parameters = [tf.Variable(tf.ones([1, size])) for size in (4, 4, 4)]
+def test_trains_to_a_posterior_that_no_gaussian_can_be():
+    """Two modes from one: for 4 (z^2 - 1)^2 the bound drops below what any Gaussian reaches."""
+    z_0 = tf.constant(np.random.default_rng(3).normal(size=(512, 1)), tf.float32)
+    parameters = [tf.Variable(start * np.ones([1, 4], np.float32)) for start in (1, 1, 0)]
     layer, optimizer = PlanarFlows(4), keras.optimizers.Adam(0.05)
 
     @tf.function(jit_compile=True)
@@ -75,7 +74,7 @@ def test_trains_to_a_posterior_that_a_gaussian_cannot_be():
         return loss
 
     optimizer.build(parameters)
-    for _ in range(400):
+    for _ in range(500):
         loss = step()
     # For N(m, s^2), E[4 (z^2 - 1)^2] - log s in closed form, over a grid of m and s.
     m, s = np.meshgrid(np.linspace(0, 1.5, 151), np.linspace(0.05, 1.5, 146))
