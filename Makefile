@@ -81,7 +81,7 @@ $(RUNS)/RESULTS.md: $(DONE)
 	$(FILVM) figures $(OPTIONS)
 
 test: $(READY) ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .

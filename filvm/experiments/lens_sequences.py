@@ -147,7 +147,7 @@ def judge(model: Any, sequences: Sequences) -> dict[str, Any]:
     def attributes_of(z_star: np.ndarray) -> dict[str, np.ndarray]:
         return decoded_attributes(*model.decode(z_star))
 
-    centre, rests = np.zeros((1, z_star.shape[1])), z_star[:200]
+    centre, rests = np.zeros((1, z_star.shape[1])), z_star[: max(len(z_star) // 50, 1)]
     return {
         "codes": disentanglement_report(
             z_star, known_attributes(sequences, tuple(names)), assigned
