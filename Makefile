@@ -15,6 +15,8 @@ FILVM := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m filvm
 REQUIRE := $(if $(REQUIRE_MNIST),--require-mnist)
 RUNS := runs/$(PROFILE)
 DIGITS := data/mnist/source.json
+THICKNESS := data/mnist/thickness.csv
+MNIST_R := data/mnist_r/made.json
 OPTIONS = --profile $(PROFILE) $(REQUIRE)
 
 LENSES_MNIST := ilvm-mnist filvm-mnist filvm-mnist-report
@@ -23,7 +25,7 @@ ORACLES := oracles-mnist oracles-mnist-r
 EXPERIMENTS := vae-mnist vae-mnist-r $(ORACLES) $(LENSES_MNIST) $(LENSES_MNIST_R)
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 
-.PHONY: help setup reproduce-figures data train figures test lint benchmark clean
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures test lint benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -48,14 +50,25 @@ data: $(DIGITS) ## find or download MNIST
 $(DIGITS): | $(READY)
 	$(FILVM) data $(REQUIRE)
 
+thickness: $(THICKNESS) ## stroke thickness of every digit
+
+$(THICKNESS): $(DIGITS)
+	$(FILVM) data thickness $(REQUIRE)
+
+mnist-r: $(MNIST_R) ## every digit in eight rotations
+
+$(MNIST_R): $(DIGITS)
+	$(FILVM) data mnist-r $(REQUIRE)
+
 train: $(DONE) ## every experiment
 
 $(RUNS)/%/.done: | $(READY)
 	$(FILVM) train $* $(OPTIONS)
 
-$(RUNS)/vae-mnist/.done $(RUNS)/vae-mnist-r/.done $(ORACLES:%=$(RUNS)/%/.done): $(DIGITS)
+$(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done: $(DIGITS)
+$(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done: $(MNIST_R)
 
-$(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done data/mnist/thickness.csv
+$(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done $(THICKNESS)
 $(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done
 
 figures: $(RUNS)/RESULTS.md ## every figure and the table of results

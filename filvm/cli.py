@@ -68,7 +68,17 @@ def _parser() -> argparse.ArgumentParser:
         help="full: the report; quick: minutes; smoke: for tests (default: full)",
     )
 
-    data = commands.add_parser("data", parents=[shared], help="find or download MNIST")
+    data = commands.add_parser(
+        "data", parents=[shared], help="find or download MNIST; derive what is made from it"
+    )
+    data.add_argument(
+        "what",
+        nargs="*",
+        default="mnist",
+        choices=DATA,
+        metavar="what",
+        help=f"any of {', '.join(DATA)} (default: mnist)",
+    )
     data.set_defaults(command=_data)
 
     listing = commands.add_parser("list", help="every experiment with its settings")
@@ -106,13 +116,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data(arguments: argparse.Namespace) -> None:
+    asked = [arguments.what] if isinstance(arguments.what, str) else arguments.what
+    for what in DATA:
+        if what in asked:
+            with _timed(what):
+                DATA[what](arguments)
+
+
+def _mnist(arguments: argparse.Namespace) -> None:
     from filvm.data import load_mnist
     from filvm.files import write_json
 
-    with _timed("MNIST"):
-        digits = load_mnist(
-            arguments.data, require_mnist=arguments.require_mnist, retry_download=True
-        )
+    digits = load_mnist(arguments.data, require_mnist=arguments.require_mnist, retry_download=True)
     write_json(
         arguments.data / "mnist" / "source.json",
         {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256},
@@ -121,6 +136,25 @@ def _data(arguments: argparse.Namespace) -> None:
         f"{digits.source} ({digits.origin}): {len(digits.train_images)} training digits, "
         f"{len(digits.test_images)} test digits"
     )
+
+
+def _thickness(arguments: argparse.Namespace) -> None:
+    from filvm.data import load_mnist, load_thickness
+
+    digits = load_mnist(arguments.data, require_mnist=arguments.require_mnist)
+    load_thickness(digits, arguments.data)
+    (arguments.data / "mnist" / "thickness.csv").touch()  # newer than the digits, for make
+
+
+def _mnist_r(arguments: argparse.Namespace) -> None:
+    from filvm.data import load_mnist, load_rotated_mnist
+
+    digits = load_mnist(arguments.data, require_mnist=arguments.require_mnist)
+    load_rotated_mnist(digits, arguments.data)
+    (arguments.data / "mnist_r" / "made.json").touch()
+
+
+DATA = {"mnist": _mnist, "thickness": _thickness, "mnist-r": _mnist_r}
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -193,6 +227,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     from filvm.experiments import EXPERIMENTS
 
     arguments.figure = []
+    arguments.what = list(DATA)
     _data(arguments)
     for name in EXPERIMENTS:
         _train_one(name, arguments)
