@@ -37,6 +37,7 @@ REPORT = Settings(
     informed_generative=False,
     swap_weight=0.0,
     positive_slopes=False,
+    independence_weight=0.0,
     epochs=6,
 )
 
