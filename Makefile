@@ -15,12 +15,19 @@ FILVM := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m filvm
 REQUIRE := $(if $(REQUIRE_MNIST),--require-mnist)
 RUNS := runs/$(PROFILE)
 DIGITS := data/mnist/source.json
+THICKNESS := data/mnist/thickness.csv
+ROTATED := data/mnist_r/made.json
 OPTIONS = --profile $(PROFILE) $(REQUIRE)
 
-EXPERIMENTS := vae-mnist vae-mnist-r
+LENSES_MNIST := ilvm-mnist filvm-mnist filvm-mnist-report
+LENSES_MNIST_R := filvm-mnist-r filvm-mnist-r-report
+LENSES_SEQUENCES := filvm-sequences filvm-sequences-start-step filvm-sequences-report
+EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
+	vae-mnist-r oracles-mnist-r $(LENSES_MNIST_R) \
+	vae-sequences $(LENSES_SEQUENCES) flow-density
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 
-.PHONY: help setup reproduce-figures data train figures test lint benchmark clean
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures test lint benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -43,14 +50,30 @@ reproduce-figures: figures ## data, training, figures, results: all of the repor
 data: $(DIGITS) ## find or download MNIST
 
 $(DIGITS): | $(READY)
-	$(FILVM) data $(REQUIRE)
+	$(FILVM) data mnist $(REQUIRE)
+
+thickness: $(THICKNESS) ## the stroke thickness of every digit
+
+$(THICKNESS): $(DIGITS)
+	$(FILVM) data thickness $(REQUIRE)
+	@touch $@
+
+mnist-r: $(ROTATED) ## MNIST-R: eight rotations of every digit
+
+$(ROTATED): $(DIGITS)
+	$(FILVM) data mnist-r $(REQUIRE)
+	@touch $@
 
 train: $(DONE) ## every experiment
 
 $(RUNS)/%/.done: | $(READY)
 	$(FILVM) train $* $(OPTIONS)
 
-$(RUNS)/vae-mnist/.done $(RUNS)/vae-mnist-r/.done: $(DIGITS)
+$(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done: $(DIGITS)
+$(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done: $(ROTATED)
+$(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS)
+$(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done
+$(LENSES_SEQUENCES:%=$(RUNS)/%/.done): $(RUNS)/vae-sequences/.done
 
 figures: $(RUNS)/RESULTS.md ## every figure and the table of results
 

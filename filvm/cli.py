@@ -68,7 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         help="full: the report; quick: minutes; smoke: for tests (default: full)",
     )
 
-    data = commands.add_parser("data", parents=[shared], help="find or download MNIST")
+    data = commands.add_parser(
+        "data", parents=[shared], help="find or download MNIST, and make what is derived from it"
+    )
+    data.add_argument(
+        "what",
+        nargs="*",
+        default=["mnist"],
+        help="mnist (default), thickness (of all strokes), mnist-r (rotated digits)",
+    )
     data.set_defaults(command=_data)
 
     listing = commands.add_parser("list", help="every experiment with its settings")
@@ -106,21 +114,34 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from filvm.data import load_mnist
+    from filvm.data import load_mnist, load_rotated_mnist, load_thickness
+    from filvm.experiments import RunError
     from filvm.files import write_json
 
+    known = ("mnist", "thickness", "mnist-r")
+    if unknown := set(arguments.what) - set(known):
+        raise RunError(f"no data is called {', '.join(unknown)}; there are {', '.join(known)}")
     with _timed("MNIST"):
         digits = load_mnist(
-            arguments.data, require_mnist=arguments.require_mnist, retry_download=True
+            arguments.data,
+            require_mnist=arguments.require_mnist,
+            retry_download="mnist" in arguments.what,
         )
-    write_json(
-        arguments.data / "mnist" / "source.json",
-        {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256},
-    )
     print(
         f"{digits.source} ({digits.origin}): {len(digits.train_images)} training digits, "
         f"{len(digits.test_images)} test digits"
     )
+    if "mnist" in arguments.what:
+        write_json(
+            arguments.data / "mnist" / "source.json",
+            {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256},
+        )
+    if "thickness" in arguments.what:
+        with _timed("stroke thickness"):
+            load_thickness(digits, arguments.data)
+    if "mnist-r" in arguments.what:
+        with _timed("MNIST-R"):
+            load_rotated_mnist(digits, arguments.data)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -193,6 +214,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     from filvm.experiments import EXPERIMENTS
 
     arguments.figure = []
+    arguments.what = ["mnist", "thickness", "mnist-r"]
     _data(arguments)
     for name in EXPERIMENTS:
         _train_one(name, arguments)

@@ -1,16 +1,28 @@
 """What the report did: one small file per experiment. TensorFlow is imported once one trains."""
 
-from filvm.experiments import lens_mnist, lens_sequences, vae_mnist, vae_mnist_r, vae_sequences
+from filvm.experiments import (
+    flow_density,
+    lens_mnist,
+    lens_mnist_r,
+    lens_sequences,
+    oracles,
+    vae_mnist,
+    vae_mnist_r,
+    vae_sequences,
+)
 from filvm.experiments.runs import PROFILES, Experiment, Run, RunError, run_experiment
 
-EXPERIMENTS = {
+EXPERIMENTS = {  # in an order in which each finds what it needs
     experiment.name: experiment
     for experiment in (
         vae_mnist.EXPERIMENT,
         vae_mnist_r.EXPERIMENT,
         vae_sequences.EXPERIMENT,
+        *oracles.EXPERIMENTS,
         *lens_mnist.EXPERIMENTS,
+        *lens_mnist_r.EXPERIMENTS,
         *lens_sequences.EXPERIMENTS,
+        flow_density.EXPERIMENT,
     )
 }
 

@@ -16,27 +16,22 @@ from filvm.files import replacing
 class Result:
     """One line of the table: where the report says it, what, its value, and ours.
 
-    `ours` reads the value from the experiment's metrics; `better` says which way is better
-    ("lower", "higher", or "" where there is no comparison); `form` formats it.
+    `ours` is the way to our value through the metrics, as in "test.mse", or a function of them;
+    `better` says which way is better ("lower", "higher", or "" where there is no comparison);
+    `form` formats both.
     """
 
-    experiment: str
     where: str
     what: str
     report: float | str | None
-    ours: Callable[[dict[str, Any]], Any]
+    ours: str | Callable[[dict[str, Any]], Any]
     better: str = ""
-    form: str = ".4f"
+    form: str = ".3f"
 
     def row(self, metrics: dict[str, Any]) -> list[str]:
-        value = self.ours(metrics)
-        return [
-            self.where,
-            self.what,
-            _text(self.report, self.form),
-            _text(value, self.form),
-            self.verdict(value),
-        ]
+        value = self.ours(metrics) if callable(self.ours) else _at(metrics, self.ours)
+        texts = [_text(self.report, self.form), _text(value, self.form)]
+        return [self.where, self.what, *texts, self.verdict(value)]
 
     def verdict(self, value: Any) -> str:
         """Surpassed or not reached, where the report gives a number to compare with."""
@@ -44,6 +39,14 @@ class Result:
             return ""
         ahead = value < self.report if self.better == "lower" else value > self.report
         return "surpassed" if ahead else "not reached"
+
+
+def _at(metrics: dict[str, Any], way: str) -> Any:
+    """metrics["a"]["b"] for "a.b"; None where the way ends early."""
+    found: Any = metrics
+    for step in way.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found
 
 
 def _text(value: Any, form: str) -> str:
@@ -54,54 +57,181 @@ def _text(value: Any, form: str) -> str:
     return value if isinstance(value, str) else format(value, form)
 
 
-RESULTS = (
+def _by_length(metrics: dict[str, Any], form: str) -> str:
+    """One measure of the flows of Figure 6, for each number of flows."""
+    lengths = metrics["figure_6"]["lengths"]
+    return "; ".join(f"{length}: {form.format(**result)}" for length, result in lengths.items())
+
+
+def vae_results(report_mse: float, dimensions: int, name: str) -> list[Result]:
+    """Lines on an image VAE."""
+    what = f"{name}, {dimensions} dimensions: test MSE per pixel"
+    seconds = "seconds of training until the report's MSE was passed, on validation digits"
+    return [
+        Result("5.1.1", f"{what}, z = mean", report_mse, "test.mse", "lower", ".5f"),
+        Result("5.1.1", f"{what}, z sampled", report_mse, "test.mse_sampled", "lower", ".5f"),
+        Result("", "PCA with as many components, the same split", None, "pca_mse", form=".5f"),
+        Result("", seconds, None, "seconds_to_report_mse", form=".0f"),
+        Result("", "KL term, nats", None, "test.kl", form=".2f"),
+        Result("", "KL of each dimension, nats", None, "test.kl_per_dimension", form=".2f"),
+    ]
+
+
+def lens_results(attribute: str) -> list[Result]:
+    """Lines on a lens of digits and another attribute; side information is withheld."""
+    codes = "test.codes"
+    return [
+        Result(
+            "5.3.1", "digit read from its own dimension", None, f"{codes}.alignment.digit.accuracy"
+        ),
+        Result("5.3.1", "digit read from all others", None, f"{codes}.leakage.digit.accuracy"),
+        Result(
+            "5.3.1",
+            f"Spearman of the second dimension with {attribute}",
+            None,
+            lambda metrics: _own(_at(metrics, f"{codes}.spearman.{attribute}"), metrics, attribute),
+        ),
+        Result("", "MIG, digit", None, f"{codes}.mig.per_factor.digit"),
+        Result("", f"MIG, {attribute}", None, f"{codes}.mig.per_factor.{attribute}"),
+        Result(
+            "", f"aligned MIG, {attribute}", None, f"{codes}.aligned_mig.per_factor.{attribute}"
+        ),
+        Result(
+            "5.3.2",
+            "digit asked for, the rest random: the oracle agrees",
+            None,
+            "manipulation.on_request.agreement",
+        ),
+    ]
+
+
+def _own(values: list[float], metrics: dict[str, Any], attribute: str) -> float:
+    """The entry of the dimension that is the attribute's, or tells most about it."""
+    return values[metrics["test"]["codes"]["assigned"][attribute]]
+
+
+MNIST_LENS = [
+    *lens_results("thickness"),
     Result(
-        "vae-mnist",
-        "5.1.1, Figure 3",
-        "MNIST, 8 dimensions: test MSE per pixel, z = mean",
-        0.01904,
-        lambda metrics: metrics["test"]["mse"],
-        better="lower",
-        form=".5f",
-    ),
-    Result(
-        "vae-mnist",
-        "5.1.1",
-        "the same, z sampled",
-        0.01904,
-        lambda metrics: metrics["test"]["mse_sampled"],
-        better="lower",
-        form=".5f",
-    ),
-    Result(
-        "vae-mnist",
-        "5.1.1",
-        "another thesis's MSE, which the report cites",
-        0.02033,
-        lambda metrics: metrics["test"]["mse"],
-        better="lower",
-        form=".5f",
-    ),
-    Result(
-        "vae-mnist",
-        "",
-        "PCA with as many components, the same split",
+        "5.3.2",
+        "thickness grows at every step of a sweep, share of digits",
         None,
-        lambda metrics: metrics["pca_mse"],
-        form=".5f",
+        "manipulation.thickness_sweep.strictly_increasing",
     ),
+    Result("5.3.2", "digit kept in the sweep", None, "manipulation.thickness_sweep.digit_kept"),
     Result(
-        "vae-mnist", "", "KL term, nats", None, lambda metrics: metrics["test"]["kl"], form=".2f"
-    ),
-    Result(
-        "vae-mnist",
-        "",
-        "KL of each dimension, nats",
-        None,
-        lambda metrics: metrics["test"]["kl_per_dimension"],
+        "5.3.2",
+        "thickness that every digit reaches, px",
+        "no extremely thin digits",
+        "manipulation.thickness_sweep.reached_by_all",
         form=".2f",
     ),
-)
+    Result(
+        "5.3.2",
+        "digit of a real sample changed: the oracle agrees",
+        None,
+        "manipulation.changed_digit.agreement",
+    ),
+    Result(
+        "5.3.2",
+        "the same: correlation of thickness before and after",
+        None,
+        "manipulation.changed_digit.correlation",
+    ),
+]
+ROTATED_LENS = [
+    *lens_results("rotation"),
+    Result(
+        "5.3.2",
+        "the same, 6 and 9 read as each other apart",
+        None,
+        "manipulation.on_request.agreement_apart",
+    ),
+    Result(
+        "5.3.2",
+        "median error of the rotation that the oracle reads, degrees",
+        None,
+        "manipulation.on_request.median_absolute_error",
+        form=".1f",
+    ),
+]
+SEQUENCE_LENS = [
+    Result(
+        "5.3.1",
+        f"Spearman of each dimension with {name}",
+        None,
+        f"test.spearman.{name}",
+    )
+    for name in ("start", "step", "length")
+] + [
+    Result(
+        "5.3.2",
+        f"share of the range of {name} that each dimension moves it over, from -2 to 2",
+        None,
+        f"test.moved.{name}",
+    )
+    for name in ("start", "step", "length")
+]
+
+RESULTS = {
+    "vae-mnist": [
+        *vae_results(0.01904, 8, "MNIST"),
+        Result(
+            "5.1.1", "MSE of a thesis that the report cites", 0.02033, "test.mse", "lower", ".5f"
+        ),
+    ],
+    "vae-mnist-r": vae_results(0.01879, 12, "MNIST-R"),
+    "vae-sequences": [
+        Result(
+            "5.1.2, Figure 5",
+            "mean absolute error per number",
+            "about 10",
+            "test.mean_absolute_error",
+        ),
+        Result("5.1.2", "length exact", "2 of 4 examples", "test.length_exact", form=".4f"),
+        Result("5.1.2", "median step exact", "3 of 4 examples", "test.median_step_exact"),
+        Result("", "whole sequence exact, rounded", None, "test.whole_exact"),
+    ],
+    "oracles-mnist": [Result("", "digits, test accuracy", None, "test.accuracy", form=".4f")],
+    "oracles-mnist-r": [
+        Result("", "rotated digits, test accuracy", None, "test.accuracy", form=".4f"),
+        Result(
+            "",
+            "median error of the rotation, degrees",
+            None,
+            "test.median_error",
+            form=".1f",
+        ),
+    ],
+    "ilvm-mnist": MNIST_LENS[:6],
+    "filvm-mnist-report": MNIST_LENS,
+    "filvm-mnist": MNIST_LENS,
+    "filvm-mnist-r-report": ROTATED_LENS,
+    "filvm-mnist-r": ROTATED_LENS,
+    "filvm-sequences-report": SEQUENCE_LENS,
+    "filvm-sequences-start-step": SEQUENCE_LENS,
+    "filvm-sequences": SEQUENCE_LENS,
+    "flow-density": [
+        Result(
+            "5.2",
+            "attempts that ended finite, for each number of flows",
+            "1 of 20 with 32",
+            lambda metrics: _by_length(metrics, "{finite} of {attempts}"),
+        ),
+        Result(
+            "5.2, Figure 6",
+            "KL(q || p) of the best attempt, nats",
+            None,
+            lambda metrics: _by_length(metrics, "{best_kl:.4f}"),
+        ),
+        Result(
+            "5.2",
+            "attempts with KL below 0.3, which found both modes",
+            None,
+            lambda metrics: _by_length(metrics, "{both_modes} of {attempts}"),
+        ),
+    ],
+}
 
 
 def write_results(run: Run, path: Path) -> None:
@@ -115,7 +245,7 @@ def write_results(run: Run, path: Path) -> None:
     ]
     for name in EXPERIMENTS:
         of = run.of(name)
-        rows = [result for result in RESULTS if result.experiment == name]
+        rows = RESULTS.get(name, [])
         if of.digest() is None or not rows:
             continue
         lines += [f"## {name}", ""]

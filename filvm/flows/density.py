@@ -3,10 +3,11 @@
     reverse KL:  KL(q || p) = E_q0[ log q0(z_0) - sum_k log |det df_k| - log p~(z_K) ] + log Z
     forward KL:  KL(p || q) = -E_p[ log q(x) ] + constant, through the inverse of the flow
 
-p~ is the unnormalised density, q0 a standard normal, and q the density of z_K. All attempts of one
-length are trained together as one compiled computation: a layer acts on arrays
-`[D, restarts, batch]`, so that the attempts fill the processor's vectors. They share the base
-samples of every step and differ in what they start from, each drawn from its own seed.
+p~ is the unnormalised density, q0 = N(mu, diag(sigma^2)) with mu and sigma trained as in section
+2.3, and q the density of z_K. All attempts of one length are trained together as one compiled
+computation: a layer acts on arrays `[D, restarts, batch]`, so that the attempts fill the
+processor's vectors. They share the noise of every step and differ in what they start from, each
+drawn from its own seed.
 
 Annealing, E_q[log q - beta log p~] with beta rising from 0.01 to 1, lets the flow spread over every
 mode before it has to settle (Rezende and Mohamed 2015, arXiv:1505.05770, equation 20).
@@ -14,15 +15,18 @@ mode before it has to settle (Rezende and Mohamed 2015, arXiv:1505.05770, equati
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras as keras
+from scipy.special import ndtri
+from scipy.stats import qmc
 from tqdm import tqdm
 
-from filvm.flows.energies import LogDensity, check_log_density, log_density, square_grid
+from filvm.flows.energies import LogDensity, check_log_density, log_density
 from filvm.flows.planar import PlanarFlow, constrained_u, log_det_jacobian, solve_planar_root
 
 __all__ = ["FlowFits", "fit_forward_kl", "fit_reverse_kl", "kl_to_target"]
@@ -32,7 +36,15 @@ tfd = tfp.distributions
 
 STEPS_PER_CALL = 250  # compiled steps between two looks at the loss
 
-Parameters = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # w, u [restarts, K, D] and b [restarts, K]
+
+class Parameters(NamedTuple):
+    """Of every attempt: w and u `[restarts, K, D]`, b `[restarts, K]`, q0's `[restarts, D]`."""
+
+    w: tf.Tensor
+    u: tf.Tensor
+    b: tf.Tensor
+    base_mean: tf.Tensor
+    base_log_scale: tf.Tensor
 
 
 @dataclass(frozen=True)
@@ -40,17 +52,16 @@ class FlowFits:
     """Every attempt at fitting one target with flows of one length.
 
     Attributes:
-        w, u: `[restarts, K, D]`, the first layer first.
-        b: `[restarts, K]`.
+        parameters: NumPy arrays.
         seeds: what each attempt started from, `[restarts]`.
-        history: mean objective between two looks, `[looks, restarts]`; nats, the normalising
+        steps: how many steps had been taken at each look, `[looks]`.
+        history: mean objective since the look before, `[looks, restarts]`; nats, the normalising
             constant of the target left out.
     """
 
-    w: np.ndarray
-    u: np.ndarray
-    b: np.ndarray
+    parameters: Parameters
     seeds: np.ndarray
+    steps: np.ndarray
     history: np.ndarray
 
     @property
@@ -61,8 +72,8 @@ class FlowFits:
     @property
     def finite(self) -> np.ndarray:
         """Which attempts ended with a finite objective and finite parameters, `[restarts]`."""
-        parameters = [values.reshape(len(self.seeds), -1) for values in (self.w, self.u, self.b)]
-        return np.isfinite(np.concatenate([*parameters, self.loss[:, None]], axis=1)).all(axis=1)
+        numbers = [values.reshape(len(self.seeds), -1) for values in self.parameters]
+        return np.isfinite(np.concatenate([*numbers, self.loss[:, None]], axis=1)).all(axis=1)
 
     @property
     def best(self) -> int:
@@ -73,22 +84,25 @@ class FlowFits:
 
     def flow(self, restart: int) -> tfb.Chain:
         """z_0 -> z_K of one attempt, as a bijector."""
-        layers = [
-            PlanarFlow(w=w, u=u, b=b)
-            for w, u, b in zip(self.w[restart], self.u[restart], self.b[restart], strict=True)
-        ]
+        w, u, b, _, _ = (values[restart] for values in self.parameters)
+        layers = [PlanarFlow(*layer) for layer in zip(w, u, b, strict=True)]
         return tfb.Chain(layers[::-1])
 
     def distribution(self, restart: int) -> tfd.TransformedDistribution:
-        """q of one attempt: a standard normal sent through its flow."""
-        dimensions = self.w.shape[-1]
-        base = tfd.MultivariateNormalDiag(tf.zeros(dimensions, self.w.dtype))
-        return tfd.TransformedDistribution(base, self.flow(restart))
+        """q of one attempt: its q0 sent through its flow."""
+        mean = self.parameters.base_mean[restart]
+        scale = np.exp(self.parameters.base_log_scale[restart])
+        return tfd.TransformedDistribution(
+            tfd.MultivariateNormalDiag(mean, scale), self.flow(restart)
+        )
 
-    def log_prob(self, points: np.ndarray) -> np.ndarray:
-        """log q of every attempt at points `[n, D]`, through the inverse; `[restarts, n]`."""
-        density = tf.function(_log_prob, jit_compile=True)
-        return density(tf.constant(points.T[:, None, :]), self.w, self.u, self.b).numpy()
+    def log_prob(self, points: np.ndarray, restart: int | None = None) -> np.ndarray:
+        """log q at points `[n, D]`, through the inverse: `[restarts, n]`, or `[n]` of one."""
+        chosen = slice(None) if restart is None else slice(restart, restart + 1)
+        parameters = Parameters(*(values[chosen] for values in self.parameters))
+        columns = tf.constant(points.T[:, np.newaxis, :], self.parameters.w.dtype)
+        values = _log_prob(columns, parameters).numpy()
+        return values if restart is None else values[0]
 
     def table(self, **columns: np.ndarray) -> pd.DataFrame:
         """One row per attempt: seed, loss, the columns given, and whether it ended finite."""
@@ -135,11 +149,11 @@ def fit_reverse_kl(
     check_log_density(function, dimensions)
 
     def objective(parameters: Parameters, step: tf.Tensor) -> tf.Tensor:
-        z_0 = tf.random.stateless_normal([dimensions, 1, batch_size], seed=[seed, step])
+        noise = tf.random.stateless_normal([dimensions, 1, batch_size], seed=[seed, step])
         beta = 1.0
         if annealing_steps:
             beta = tf.minimum(1.0, 0.01 + tf.cast(step, tf.float32) / annealing_steps)
-        return tf.reduce_mean(_reverse_kl_terms(function, z_0, *parameters, beta), axis=-1)
+        return tf.reduce_mean(_reverse_kl_terms(function, noise, parameters, beta), axis=-1)
 
     seeds = np.arange(seed, seed + restarts)
     start = _starting_points(seeds, length, dimensions)
@@ -180,7 +194,7 @@ def fit_forward_kl(
             [batch_size], seed=[seed, step], maxval=len(samples), dtype=tf.int32
         )
         batch = tf.transpose(tf.gather(data, rows))[:, tf.newaxis, :]
-        return -tf.reduce_mean(_log_prob(batch, *parameters), axis=-1)
+        return -tf.reduce_mean(_log_prob(batch, parameters), axis=-1)
 
     seeds = np.arange(seed, seed + restarts)
     start = _starting_points(seeds, length, samples.shape[1])
@@ -188,52 +202,47 @@ def fit_forward_kl(
 
 
 def kl_to_target(
-    fits: FlowFits, target: str | LogDensity, log_z: float, points_per_side: int = 401
+    fits: FlowFits, target: str | LogDensity, log_z: float, num_points: int = 2**20
 ) -> np.ndarray:
-    """KL(q || p) of every attempt in nats, by quadrature over the base, `[restarts]`.
+    """KL(q || p) of every attempt in nats, by quadrature over q0, `[restarts]`.
 
-    The expectation under q0 is an integral over the square [-7, 7]^2 of z_0, which leaves out
-    5e-12 of the mass. Only in two dimensions.
+    The rule is a Sobol sequence sent through the normal quantile function: the steep layers of a
+    flow cut q0 into strips so thin that a regular grid misses them. Its error stays below 1e-4.
 
     Args:
         target: what `fit_reverse_kl` was given.
         log_z: its `log_normaliser`.
-        points_per_side: resolution of the trapezoidal rule.
+        num_points: a power of two.
     """
-    if fits.w.shape[-1] != 2:
-        raise ValueError(f"kl_to_target: flows must have 2 dimensions, not {fits.w.shape[-1]}.")
     function = log_density(target)
-    grid, cell = square_grid(7.0, points_per_side)
-    z_0 = grid.T[:, None, :].astype(np.float32)
-    weights = np.exp(_standard_normal_log_prob(tf.constant(z_0)).numpy()) * cell
+    dimensions = fits.parameters.w.shape[-1]
+    uniform = qmc.Sobol(dimensions, scramble=False).random(num_points) + 0.5 / num_points
+    noise = tf.constant(ndtri(uniform).T[:, np.newaxis, :], tf.float32)
 
     @tf.function(jit_compile=True)
-    def expectation(w: tf.Tensor, u: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        terms = _reverse_kl_terms(function, tf.constant(z_0), w[None], u[None], b[None], 1.0)
-        return tf.reduce_sum(tf.cast(weights * terms, tf.float64))
+    def expectation(*parameters: tf.Tensor) -> tf.Tensor:
+        attempt = Parameters(*(value[tf.newaxis] for value in parameters))
+        terms = _reverse_kl_terms(function, noise, attempt, 1.0)
+        return tf.reduce_mean(tf.cast(terms, tf.float64))
 
-    attempts = zip(fits.w, fits.u, fits.b, strict=True)
-    return np.array([expectation(w, u, b).numpy() for w, u, b in attempts]) + log_z
+    attempts = zip(*fits.parameters, strict=True)
+    return np.array([expectation(*attempt).numpy() for attempt in attempts]) + log_z
 
 
 def _reverse_kl_terms(
-    function: LogDensity,
-    z_0: tf.Tensor,
-    w: tf.Tensor,
-    u: tf.Tensor,
-    b: tf.Tensor,
-    beta: tf.Tensor | float,
+    function: LogDensity, noise: tf.Tensor, parameters: Parameters, beta: tf.Tensor | float
 ) -> tf.Tensor:
     """log q0(z_0) - sum_k log |det df_k| - beta log p~(z_K), `[restarts, batch]`."""
-    z_k, log_det = _forward(z_0, w, u, b)
-    values = function(tf.transpose(z_k, [1, 2, 0]))
-    return _standard_normal_log_prob(z_0) - log_det - beta * values
+    mean, log_scale = _columns(parameters.base_mean), _columns(parameters.base_log_scale)
+    z_k, log_det = _forward(mean + tf.exp(log_scale) * noise, parameters)
+    log_q0 = _standard_normal_log_prob(noise) - tf.reduce_sum(log_scale, axis=0)
+    return log_q0 - log_det - beta * function(tf.transpose(z_k, [1, 2, 0]))
 
 
-def _forward(z: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """z_0 `[D, restarts or 1, batch]` to z_K and the sum of log-determinants."""
-    u_hat, p = constrained_u(w, u)
-    w, u_hat, b, p = _layers_first(w, u_hat, b, p)
+def _forward(z: tf.Tensor, parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor]:
+    """z_0 `[D, restarts, batch]` to z_K and the sum of log-determinants."""
+    u_hat, p = constrained_u(parameters.w, parameters.u)
+    w, u_hat, b, p = _layers_first(parameters.w, u_hat, parameters.b, p)
     log_det = 0.0
     for k in range(w.shape[0]):
         a = tf.reduce_sum(w[k] * z, axis=0) + b[k]
@@ -242,18 +251,26 @@ def _forward(z: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor) -> tuple[tf
     return z, log_det
 
 
-def _log_prob(x: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+def _log_prob(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """log q(x) for x `[D, restarts or 1, n]`, in float64 inside; `[restarts, n]`."""
     dtype = x.dtype
-    x, w, u, b = (tf.cast(value, tf.float64) for value in (x, w, u, b))
-    u_hat, p = constrained_u(w, u)
-    w, u_hat, b, p = _layers_first(w, u_hat, b, p)
+    parameters = Parameters(*(tf.cast(value, tf.float64) for value in parameters))
+    z = tf.cast(x, tf.float64)
+    u_hat, p = constrained_u(parameters.w, parameters.u)
+    w, u_hat, b, p = _layers_first(parameters.w, u_hat, parameters.b, p)
     log_det = tf.zeros([], tf.float64)
     for k in reversed(range(w.shape[0])):
-        a = solve_planar_root(tf.reduce_sum(w[k] * x, axis=0) + b[k], p[k])
-        x = x - u_hat[k] * tf.tanh(a)
+        a = solve_planar_root(tf.reduce_sum(w[k] * z, axis=0) + b[k], p[k])
+        z = z - u_hat[k] * tf.tanh(a)
         log_det = log_det + log_det_jacobian(a, p[k])
-    return tf.cast(_standard_normal_log_prob(x) - log_det, dtype)
+    mean, log_scale = _columns(parameters.base_mean), _columns(parameters.base_log_scale)
+    log_q0 = _standard_normal_log_prob((z - mean) * tf.exp(-log_scale))
+    return tf.cast(log_q0 - tf.reduce_sum(log_scale, axis=0) - log_det, dtype)
+
+
+def _columns(values: tf.Tensor) -> tf.Tensor:
+    """`[restarts, D]` to `[D, restarts, 1]`."""
+    return tf.transpose(values)[..., tf.newaxis]
 
 
 def _layers_first(*values: tf.Tensor) -> list[tf.Tensor]:
@@ -268,12 +285,13 @@ def _standard_normal_log_prob(z: tf.Tensor) -> tf.Tensor:
 
 
 def _starting_points(seeds: Sequence[int], length: int, dimensions: int) -> Parameters:
-    """Standard normal w, u and b, each attempt's from a generator of its own."""
+    """Standard normal w, u and b, each attempt's from a generator of its own; q0 = N(0, 1)."""
     size = length * dimensions
     draws = np.stack([np.random.default_rng(s).normal(size=2 * size + length) for s in seeds])
     w, u, b = np.split(draws.astype(np.float32), [size, 2 * size], axis=1)
     shape = (len(seeds), length, dimensions)
-    return w.reshape(shape), u.reshape(shape), b
+    zeros = np.zeros([len(seeds), dimensions], np.float32)
+    return Parameters(w.reshape(shape), u.reshape(shape), b, zeros, zeros)
 
 
 def _fit(
@@ -285,31 +303,32 @@ def _fit(
     show_progress: bool,
 ) -> FlowFits:
     """Run Adam on the sum of every attempt's objective: none of them touches another."""
-    variables = tuple(tf.Variable(value) for value in start)
+    variables = Parameters(*(tf.Variable(value) for value in start))
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, jit_compile=False)
     optimizer.build(variables)
 
     @tf.function(jit_compile=True)
-    def run(first_step: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    def run(first_step: tf.Tensor, count: int) -> tf.Tensor:
         total = tf.zeros([len(seeds)])
-        for step in tf.range(first_step, first_step + count):
+        for i in tf.range(count):  # of a known length, or XLA compiles anew at every call
             with tf.GradientTape() as tape:
-                losses = objective(variables, step)
+                losses = objective(variables, first_step + i)
             gradients = tape.gradient(losses, variables)
             optimizer.apply_gradients(zip(_clip(gradients), variables, strict=True))
             total += losses
-        return total / tf.cast(count, tf.float32)
+        return total / count
 
     history = []
     with tqdm(total=steps, unit="step", disable=not show_progress) as progress:
         for first_step in range(0, steps, STEPS_PER_CALL):
             count = min(STEPS_PER_CALL, steps - first_step)
-            history.append(run(tf.constant(first_step), tf.constant(count)).numpy())
+            history.append(run(tf.constant(first_step), count).numpy())
             progress.update(count)
             progress.set_postfix(best_loss=f"{np.min(history[-1]):.4f}")
-    w, u, b = (variable.numpy() for variable in variables)
-    return FlowFits(w=w, u=u, b=b, seeds=seeds, history=np.stack(history))
+    trained = Parameters(*(variable.numpy() for variable in variables))
+    looks = np.minimum(np.arange(1, len(history) + 1) * STEPS_PER_CALL, steps)
+    return FlowFits(parameters=trained, seeds=seeds, steps=looks, history=np.stack(history))
 
 
 def _clip(gradients: Sequence[tf.Tensor], largest_norm: float = 10.0) -> list[tf.Tensor]:

@@ -1,4 +1,4 @@
-"""PlanarFlow against exact arithmetic, automatic differentiation, finite differences, quadrature."""
+"""PlanarFlow against exact arithmetic, automatic and finite differences, and quadrature."""
 
 import decimal
 from decimal import Decimal
@@ -27,11 +27,11 @@ settings.load_profile("flows")
 
 
 @st.composite
-def extreme_layers(draw, num_layers=st.just(1), dimensions=st.integers(1, 64), num_points=20):
+def extreme_layers(draw, most_layers=1, num_points=20):
     """w, u, b, z with |w| from 1e-6 to 1e3 and w.u from -40 to 40, in any direction and dtype."""
     dtype = draw(st.sampled_from(DTYPES))
-    num_layers = draw(num_layers)
-    dimensions = draw(dimensions)
+    num_layers = draw(st.integers(1, most_layers))
+    dimensions = draw(st.integers(1, 64))
     norm = 10.0 ** draw(st.floats(-6, 3))
     w_dot_u = draw(st.floats(-40, 40))
     across = draw(st.sampled_from([0.0, 0.01, 1.0, 10.0]))
@@ -103,7 +103,7 @@ def test_inverse_undoes_forward_to_the_stated_accuracy(layer):
 
 
 @settings(max_examples=40)
-@given(extreme_layers(num_layers=st.integers(1, 32), num_points=5))
+@given(extreme_layers(most_layers=32, num_points=5))
 def test_chains_are_finite_and_each_inverse_is_exact_to_the_stated_accuracy(layers):
     w, u, b, z = layers
     y, log_det = z, 0.0
@@ -121,7 +121,7 @@ def test_chains_are_finite_and_each_inverse_is_exact_to_the_stated_accuracy(laye
         assert np.isfinite(log_det).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.integers(1, 32),
     st.integers(1, 64),
@@ -141,6 +141,17 @@ def test_chains_of_ordinary_layers_invert_to_a_few_digits_less_than_they_have(
     assert error <= {np.float32: 2e-4, np.float64: 1e-10}[dtype]
 
 
+@pytest.mark.parametrize(("dtype", "largest"), [(np.float32, 1e-5), (np.float64, 1e-10)])
+def test_a_hundred_thousand_points_come_back_through_32_layers(dtype, largest):
+    rng = np.random.default_rng(0)
+    w, u = 0.3 * rng.normal(size=(2, 32, 4))
+    layers = zip(w.astype(dtype), u.astype(dtype), rng.normal(size=32).astype(dtype), strict=True)
+    chain = tfb.Chain([PlanarFlow(*layer) for layer in layers])
+    z = rng.normal(size=(100_000, 4)).astype(dtype)
+    error = np.abs(chain.inverse(tf.identity(chain.forward(z))) - z)
+    assert error.max() <= largest
+
+
 @given(extreme_layers())
 def test_log_determinant_equals_the_textbook_form_in_sixty_digits(layer):
     w, u, b, z = layer
@@ -158,7 +169,7 @@ def test_log_determinant_equals_the_textbook_form_in_sixty_digits(layer):
         assert abs(value - expected) <= 1e-14 + 1e-14 * abs(expected)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(extreme_layers(num_points=3))
 def test_log_determinant_equals_that_of_the_automatic_jacobian(layer):
     w, u, b, z = (value.astype(np.float64) for value in layer)
@@ -199,9 +210,12 @@ def test_nothing_dies_where_the_jacobian_underflows(dtype, w_dot_u):
             variables = [tf.constant(value) for value in (z, w, u, b)]
             tape.watch(variables)
             points, log_det = function(*variables)
-        gradients = tape.gradient([points, log_det], variables)
-        for values in (points, log_det, *gradients):
+        for values in (points, log_det):
             assert np.isfinite(values).all()
+        # Below -40 the derivative of the inverse is itself beyond float32.
+        if function is planar_forward or w_dot_u >= -40:
+            for gradient in tape.gradient([points, log_det], variables):
+                assert np.isfinite(gradient).all()
 
 
 def test_the_scalar_root_is_right_to_the_last_digits_everywhere():
@@ -209,7 +223,7 @@ def test_the_scalar_root_is_right_to_the_last_digits_everywhere():
     s = np.concatenate([10 ** rng.uniform(-30, 4, 2000), -(10 ** rng.uniform(-3, 3, 2000))])
     p = 10 ** rng.uniform(-18, 10, 4000)
     a = solve_planar_root(tf.constant(s), tf.constant(p)).numpy().astype(extended)
-    # h is increasing, so a is right to 1e-14 when h passes s between a (1 - 1e-14) and a (1 + 1e-14).
+    # h is increasing: a is right to 1e-14 if h passes s between a (1 - 1e-14) and a (1 + 1e-14).
     x = np.minimum(np.abs(a), 0.5) ** 2
     fraction = x / (3 + x / (5 + x / (7 + x / (9 + x / (11 + x / (13 + x / (15 + x / 17)))))))
     assert (
@@ -235,21 +249,35 @@ def test_root_of_zero_is_zero():
     ).numpy().tolist() == [0, 0, 0]
 
 
-@settings(max_examples=25)
-@given(st.integers(1, 6), st.integers(0, 2**32 - 1))
+@settings(max_examples=50)
+@given(st.integers(1, 64), st.integers(0, 2**32 - 1))
 def test_gradients_through_the_inverse_equal_finite_differences(dimensions, seed):
     rng = np.random.default_rng(seed)
-    w, u, y = (tf.constant(rng.normal(size=(3, dimensions))) for _ in range(3))
-    b = tf.constant(rng.normal(size=3))
+    point = [
+        *(rng.normal(size=(3, 4, dimensions)) / np.sqrt(dimensions)),
+        rng.normal(size=4),
+    ]  # y, w, u, b
+    direction = [rng.normal(size=value.shape) for value in point]
+    weights, log_det_weights = rng.normal(size=(4, dimensions)), rng.normal(size=4)
 
-    def inverse_and_log_det(y, w, u, b):
-        z, log_det = planar_inverse(y, w, u, b)
-        return tf.concat([z, log_det[:, None]], axis=-1)
+    def loss(step):
+        z, log_det = planar_inverse(
+            *(tf.constant(x + step * d) for x, d in zip(point, direction, strict=True))
+        )
+        return tf.reduce_sum(weights * z) + tf.reduce_sum(log_det_weights * log_det)
 
-    analytic, numeric = tf.test.compute_gradient(inverse_and_log_det, [y, w, u, b], delta=1e-6)
-    scale = 1 + max(np.abs(values).max() for values in analytic)
-    for left, right in zip(analytic, numeric, strict=True):
-        assert np.abs(left - right).max() <= 1e-6 * scale**3
+    variables = [tf.constant(value) for value in point]
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        z, log_det = planar_inverse(*variables)
+        value = tf.reduce_sum(weights * z) + tf.reduce_sum(log_det_weights * log_det)
+    gradients = tape.gradient(value, variables)
+    analytic = sum(np.sum(g * d) for g, d in zip(gradients, direction, strict=True))
+    # Fourth order: the curvature of a badly conditioned layer would drown a second-order rule.
+    step = 1e-4
+    numeric = (8 * (loss(step) - loss(-step)) - (loss(2 * step) - loss(-2 * step))) / (12 * step)
+    size = sum(np.sum(np.abs(g * d)) for g, d in zip(gradients, direction, strict=True))
+    assert abs(analytic - numeric) <= 1e-6 * (1 + size)
 
 
 def test_second_derivatives_of_the_inverse_equal_finite_differences_of_the_first():
@@ -298,7 +326,7 @@ def test_a_zero_direction_is_a_shift_with_finite_gradients(dtype):
     flow = PlanarFlow(w, u, b)
     np.testing.assert_allclose(flow.forward(z), z + u * np.tanh(b), rtol=1e-6)
     np.testing.assert_allclose(flow.inverse(flow.forward(z) + 0), z, rtol=1e-6)
-    np.testing.assert_array_equal(flow.forward_log_det_jacobian(z), np.zeros(4))
+    np.testing.assert_allclose(flow.forward_log_det_jacobian(z), np.zeros(4), atol=1e-6)
     variables = [tf.constant(value) for value in (z, w, u, b)]
     with tf.GradientTape() as tape:
         tape.watch(variables)
@@ -338,7 +366,7 @@ def test_batch_shapes_broadcast_as_in_tfp():
 @pytest.mark.parametrize("event_ndims", [1, 2])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bijective_and_finite_as_tfp_asks_of_its_own_bijectors(dtype, event_ndims):
-    """What TFP's bijector_test_util.assert_bijective_and_finite claims; its wheel leaves that out."""
+    """The claims of TFP's assert_bijective_and_finite, a test utility its wheel leaves out."""
     rng = np.random.default_rng(7)
     flow = PlanarFlow(*rng.normal(size=(2, 3)).astype(dtype), dtype(0.3), validate_args=True)
     x, y = rng.normal(size=(2, 50, 3)).astype(dtype)
@@ -359,9 +387,9 @@ def test_bijective_and_finite_as_tfp_asks_of_its_own_bijectors(dtype, event_ndim
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
 def test_works_under_function_xla_chain_invert_and_transformed_distribution(compiled):
     rng = np.random.default_rng(8)
-    w, u = rng.normal(size=(2, 3, 2)).astype(np.float32)
+    w, u = rng.normal(size=(2, 3, 2))
     chain = tfb.Chain([PlanarFlow(w[k], u[k], 0.1 * k) for k in range(3)])
-    base = tfd.MultivariateNormalDiag(tf.zeros(2))
+    base = tfd.MultivariateNormalDiag(tf.zeros(2, tf.float64))
     density = tfd.TransformedDistribution(base, tfb.Invert(tfb.Invert(chain)))
     points = density.sample(9, seed=1)
 
@@ -373,10 +401,10 @@ def test_works_under_function_xla_chain_invert_and_transformed_distribution(comp
         return value, tape.gradient(value, points)
 
     value, gradient = log_prob_and_gradient(tf.identity(points))
-    np.testing.assert_allclose(value, density.log_prob(tf.identity(points)), rtol=1e-5)
-    step = 1e-2 * np.array([1, 0], np.float32)
+    np.testing.assert_allclose(value, density.log_prob(tf.identity(points)), rtol=1e-12)
+    step = np.array([1e-6, 0])
     difference = density.log_prob(points + step) - density.log_prob(points - step)
-    np.testing.assert_allclose(gradient[:, 0], difference / 2e-2, rtol=0.05, atol=0.02)
+    np.testing.assert_allclose(gradient[:, 0], difference / 2e-6, rtol=1e-5)
 
 
 def test_variables_and_deferred_tensors_are_followed_and_trained():
@@ -402,7 +430,7 @@ def test_passes_in_and_out_of_compiled_functions_as_a_composite_tensor():
     returned = same(flow)
     assert isinstance(returned, PlanarFlow)
     np.testing.assert_array_equal(returned.forward([1.0, 1.0]), flow.forward([1.0, 1.0]))
-    assert flow.copy(b=0.2).b == pytest.approx(0.2)
+    assert float(flow.copy(b=0.2).b) == pytest.approx(0.2)
 
 
 def test_lives_inside_keras_layers():
@@ -414,10 +442,10 @@ def test_lives_inside_keras_layers():
             return PlanarFlow(self.w, self.u, 0.0).inverse(z)
 
     model = keras.Sequential([FlowLayer()])
-    model.compile("sgd", "mse", jit_compile=True)
+    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=True)
     z = np.random.default_rng(9).normal(size=(64, 2)).astype(np.float32)
     losses = model.fit(z, z, epochs=15, verbose=0).history["loss"]
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 @pytest.mark.parametrize(

