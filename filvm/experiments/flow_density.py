@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from filvm.experiments.runs import Experiment, Run
+from filvm.experiments.runs import Experiment, Run, RunError
 from filvm.files import replacing
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 
 # How many of the report's 20 attempts ended finite (section 5.2); it counts them for 32 flows only.
 REPORT_FINITE = {32: 1}
-HALF_WIDTH = {
-    "two-modes-as-printed": 7.0,
-    "forked-wave": 5.0,
-    "moons": 2.75,
-}  # of the squares drawn; 4 for others
+# Half the side of the square on which a target is drawn, where it is not 4.
+HALF_WIDTH = {"two-modes-as-printed": 7.0, "forked-wave": 5.0, "moons": 2.75}
 MOONS_MEAN = np.array([0.5, 0.25])
 MOONS_SCALE = np.array([0.87, 0.5])  # about one standard deviation
 
@@ -84,6 +81,8 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Fit every length to the target, one length to the other energies, and flows to two moons."""
     from filvm.flows import ENERGIES, log_normaliser
 
+    if settings.target not in ENERGIES:
+        raise RunError(f"target={settings.target}: expected one of {', '.join(ENERGIES)}")
     others = [name for name in ENERGIES if name != settings.target]
     plan = [
         (settings.target, length, settings.restarts, settings.annealing_steps)
