@@ -44,7 +44,8 @@ class Settings:
     annealing_steps: int = 2_000  # beta rises from 0.01 to 1
     seed: int = 0  # of the first attempt; the others follow
     other_length: int = 16  # flows for each of the other energies
-    other_restarts: int = 5
+    other_restarts: int = 8
+    other_annealing_steps: int = 4_000  # the printed energy's modes lie 10 apart
     moons_lengths: tuple[int, ...] = (2, 8, 16)  # maximum likelihood on two moons
     moons_restarts: int = 5
     moons_steps: int = 4_000
@@ -56,7 +57,13 @@ class Settings:
 PROFILES = {
     "full": Settings(),
     "quick": Settings(
-        restarts=8, steps=2_000, annealing_steps=1_000, other_restarts=3, moons_steps=1_000
+        restarts=8,
+        steps=2_000,
+        annealing_steps=1_000,
+        other_restarts=4,
+        other_annealing_steps=1_000,
+        moons_restarts=3,
+        moons_steps=1_000,
     ),
     "smoke": Settings(
         lengths=(2, 4),
@@ -78,16 +85,22 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     from filvm.flows import ENERGIES, log_normaliser
 
     others = [name for name in ENERGIES if name != settings.target]
-    plan = [(settings.target, length, settings.restarts) for length in settings.lengths]
-    plan += [(name, settings.other_length, settings.other_restarts) for name in others]
+    plan = [
+        (settings.target, length, settings.restarts, settings.annealing_steps)
+        for length in settings.lengths
+    ]
+    plan += [
+        (name, settings.other_length, settings.other_restarts, settings.other_annealing_steps)
+        for name in others
+    ]
     log_z = {name: log_normaliser(name) for name in ENERGIES}
     tables, looks, drawn = [], [], {}
     metrics = {
         name: {"log_z": log_z[name], "half_width": half_width(name), "lengths": {}}
         for name in [settings.target, *others]
     }
-    for target, length, restarts in plan:
-        fits, seconds = reverse_kl_fits(settings, run, target, length, restarts)
+    for target, length, restarts, annealing_steps in plan:
+        fits, seconds = reverse_kl_fits(settings, run, target, length, restarts, annealing_steps)
         table, result = judge_against_energy(fits, target, log_z[target])
         tables.append(table)
         looks.append(history_rows(fits, target, length))
@@ -131,7 +144,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
 
 
 def reverse_kl_fits(
-    settings: Settings, run: Run, target: str, length: int, restarts: int
+    settings: Settings, run: Run, target: str, length: int, restarts: int, annealing_steps: int
 ) -> tuple[FlowFits, float]:
     """All attempts of one length at one energy, and how many seconds they took."""
     from filvm.flows import fit_reverse_kl
@@ -144,7 +157,7 @@ def reverse_kl_fits(
             steps=settings.steps,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
-            annealing_steps=settings.annealing_steps,
+            annealing_steps=annealing_steps,
             seed=settings.seed,
         )
 
