@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from filvm.experiments.runs import Experiment, Run, RunError
 from filvm.files import replacing
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from filvm.flows import FlowFits
 
 # How many of the report's 20 attempts ended finite (section 5.2); it counts them for 32 flows only.
@@ -79,6 +80,8 @@ PROFILES = {
 
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Fit every length to the target, one length to the other energies, and flows to two moons."""
+    import pandas as pd
+
     from filvm.flows import ENERGIES, log_normaliser
 
     if settings.target not in ENERGIES:
@@ -249,6 +252,8 @@ def judge_on_samples(fits: FlowFits, held_out: np.ndarray) -> tuple[pd.DataFrame
 
 def history_rows(fits: FlowFits, target: str, length: int) -> pd.DataFrame:
     """Target, length, step, seed and mean loss since the look before."""
+    import pandas as pd
+
     looks, restarts = fits.history.shape
     return pd.DataFrame(
         {

@@ -31,7 +31,7 @@ class LensSettings:
     latent_noise: float = 0.0  # what the secondary network trains with; it counts for few labels
     ordered_softmax: bool = True  # the five amendments, for an FILVM
     informed_generative: bool = True
-    swap_weight: float = 5.0
+    swap_weight: float = 10.0
     positive_slopes: bool = True
     independence_weight: float = 100.0
     epochs: int = 30

@@ -340,7 +340,7 @@ class FILVM(ILVM):
         *,
         ordered_softmax: bool = True,
         informed_generative: bool = True,
-        swap_weight: float = 5.0,
+        swap_weight: float = 10.0,
         positive_slopes: bool = True,
         independence_weight: float = 100.0,
         **kwargs: Any,
