@@ -243,7 +243,10 @@ def test_a_saved_lens_comes_back_whole(kind, tmp_path):
     np.testing.assert_array_equal(again.infer(z), lens.infer(z))
     np.testing.assert_array_equal(again.generate(lens.infer(z)), lens.generate(lens.infer(z)))
     again.compile("adam")
-    assert again.evaluate(z, side, verbose=0) == lens.evaluate(z, side, verbose=0)
+    expected = lens.evaluate(z, side, verbose=0)
+    assert again.evaluate(z, side, verbose=0) == pytest.approx(
+        expected, rel=1e-5
+    )  # sums in threads
     again.fit(z, side, epochs=1, verbose=0)
     assert again.evaluate(z, side, verbose=0) != lens.evaluate(z, side, verbose=0)
 
