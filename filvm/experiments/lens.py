@@ -29,10 +29,11 @@ class LensSettings:
     beta: float = 1.0  # of equation (8)
     latent_variance: float = 0.05  # of p(z|z*), in standardised units
     latent_noise: float = 0.0  # what the secondary network trains with; it counts for few labels
-    ordered_softmax: bool = True  # the four amendments, for an FILVM
+    ordered_softmax: bool = True  # the five amendments, for an FILVM
     informed_generative: bool = True
-    swap_weight: float = 5.0
+    swap_weight: float = 10.0
     positive_slopes: bool = True
+    independence_weight: float = 100.0
     epochs: int = 30
     batch_size: int = 256
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
@@ -70,6 +71,7 @@ def make_lens(
         informed_generative=settings.informed_generative,
         swap_weight=settings.swap_weight,
         positive_slopes=settings.positive_slopes,
+        independence_weight=settings.independence_weight,
         **common,
     )
 

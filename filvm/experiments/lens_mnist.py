@@ -37,6 +37,7 @@ REPORT = Settings(
     informed_generative=False,
     swap_weight=0.0,
     positive_slopes=False,
+    independence_weight=0.0,
 )
 ILVM = replace(REPORT, lens="ilvm")
 
@@ -156,7 +157,11 @@ def judge_manipulation(
     )
     return {
         "on_request": digits_on_request(
-            model.decode, read_digit, places, lens.latent_dim
+            model.decode,
+            read_digit,
+            places,
+            lens.latent_dim,
+            num_per_digit=max(len(images) // 10, 1),
         ).summary(),
         "thickness_asked": [float(low), float(high)],
         "thickness_sweep": sweep.summary(),

@@ -25,6 +25,8 @@ ATTRIBUTES = (Categorical("digit", 10), Continuous("rotation"))
 class Settings(LensSettings):
     digit_weight: float = 20.0  # lambda of equation (8); 1 is the report's
     rotation_weight: float = 40.0
+    swap_weight: float = 5.0
+    independence_weight: float = 0.0  # not yet tried with rotations
     epochs: int = 12  # of 8 rotations each
     batch_size: int = 512
     validation: int = 1_000  # of the training digits, the last ones, with all their rotations
@@ -37,6 +39,7 @@ REPORT = Settings(
     informed_generative=False,
     swap_weight=0.0,
     positive_slopes=False,
+    independence_weight=0.0,
     epochs=6,
 )
 

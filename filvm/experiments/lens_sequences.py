@@ -34,6 +34,7 @@ class Settings:
     informed_generative: bool = True  # the amendments that concern numbers
     swap_weight: float = 5.0
     positive_slopes: bool = True
+    independence_weight: float = 0.0  # of the dimension that no attribute owns
     epochs: int = 20
     batch_size: int = 256
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
@@ -76,6 +77,7 @@ def make_lens(settings: Settings, latent_dim: int) -> Lens:
         informed_generative=settings.informed_generative,
         swap_weight=settings.swap_weight,
         positive_slopes=settings.positive_slopes,
+        independence_weight=settings.independence_weight,
         seed=settings.seed,
     )
 
@@ -147,7 +149,7 @@ def judge(model: Any, sequences: Sequences) -> dict[str, Any]:
     def attributes_of(z_star: np.ndarray) -> dict[str, np.ndarray]:
         return decoded_attributes(*model.decode(z_star))
 
-    centre, rests = np.zeros((1, z_star.shape[1])), z_star[:200]
+    centre, rests = np.zeros((1, z_star.shape[1])), z_star[: max(len(z_star) // 50, 1)]
     return {
         "codes": disentanglement_report(
             z_star, known_attributes(sequences, tuple(names)), assigned

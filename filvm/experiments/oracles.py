@@ -31,6 +31,7 @@ class Settings:
 class RotatedSettings(Settings):
     epochs: int = 3  # of 8 rotations each
     batch_size: int = 256
+    learning_rate: float = 4e-3
     validation: int = 1_000  # of the training digits, the last ones, with all their rotations
 
 

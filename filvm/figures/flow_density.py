@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
 
@@ -39,7 +40,7 @@ def flow_density_figure(
     for axis, density, title in zip(axes, [target, *fitted], titles, strict=True):
         image = _density_panel(axis, density, extent, brightest)
         axis.set_title(title, fontsize=9)
-    axes[0].set_xlabel("$z_1$", fontsize=8)
+    axes[0].set_xlabel("$z_1$\n", fontsize=8)
     axes[0].set_ylabel("$z_2$", fontsize=8)
     for axis, value in zip(axes[1:], kl, strict=True):
         axis.set_xlabel(f"$z_1$\nKL {value:.3f} nats", fontsize=8)
@@ -126,13 +127,14 @@ def restarts_figure(
         )
     axis.axhline(np.log(2), color="#b24a00", lw=0.8, ls="--")
     axis.text(
-        len(lengths) - 0.45,
+        0.99,
         np.log(2),
         "one mode of two: ln 2",
         fontsize=8,
         color="#b24a00",
         ha="right",
         va="bottom",
+        transform=axis.get_yaxis_transform(),
     )
     labels = []
     for length, values in zip(lengths, kl, strict=True):
@@ -157,7 +159,8 @@ def samples_density_figure(
     log_likelihood: Sequence[float],
     *,
     half_width: float,
-    baseline: float,
+    gaussian: float,
+    truth: float,
 ) -> Figure:
     """Draw samples, and the densities fitted to samples like them by maximum likelihood.
 
@@ -167,15 +170,16 @@ def samples_density_figure(
         lengths: number of planar flows of each fit.
         log_likelihood: mean over the held-out samples, nats, of each fit.
         half_width: the grid spans [-half_width, half_width] in both directions.
-        baseline: the same mean for a single Gaussian.
+        gaussian: the same mean for a single Gaussian fitted to the samples.
+        truth: the same mean for the density that the samples were drawn from.
     """
-    figure = Figure(figsize=(7.2, 2.25), layout="constrained")
+    figure = Figure(figsize=(7.2, 2.5), layout="constrained")
     axes = figure.subplots(1, 1 + len(lengths), sharex=True, sharey=True)
     extent = (-half_width, half_width, -half_width, half_width)
     axes[0].plot(samples[:, 0], samples[:, 1], ".", ms=1.5, mew=0, color="#3b6ea5")
     axes[0].set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     axes[0].set_title("held-out samples", fontsize=9)
-    axes[0].set_xlabel(f"$x_1$\none Gaussian: {baseline:.2f}", fontsize=8)
+    axes[0].set_xlabel("$x_1$\n", fontsize=8)
     axes[0].set_ylabel("$x_2$", fontsize=8)
     axes[0].tick_params(labelsize=7)
     brightest = max(density.max() for density in fitted)
@@ -184,12 +188,18 @@ def samples_density_figure(
         axis.set_title(f"{length} flows", fontsize=9)
         axis.set_xlabel(f"$x_1$\n{value:.2f} nats", fontsize=8)
     _colour_bar(figure, image, axes)
-    figure.supxlabel("below each panel: mean log-likelihood of the held-out samples", fontsize=7)
+    figure.supxlabel(
+        "Below each panel: mean log-likelihood of the held-out samples. "
+        f"One Gaussian: {gaussian:.2f} nats; the density they were drawn from: {truth:.2f} nats.",
+        fontsize=7,
+    )
     return figure
 
 
 def _density_panel(axis: Axes, density: np.ndarray, extent: Extent, brightest: float) -> AxesImage:
     axis.tick_params(labelsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, symmetric=True))
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True, symmetric=True))
     return axis.imshow(
         density, origin="lower", extent=extent, vmin=0, vmax=brightest, cmap="viridis"
     )

@@ -209,7 +209,8 @@ def figure_06_samples(run: Run) -> Figure:
         list(moons["lengths"]),
         [result["best_log_likelihood"] for result in moons["lengths"].values()],
         half_width=moons["half_width"],
-        baseline=moons["gaussian"],
+        gaussian=moons["gaussian"],
+        truth=moons["truth"],
     )
 
 

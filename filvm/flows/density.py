@@ -101,7 +101,7 @@ class FlowFits:
         chosen = slice(None) if restart is None else slice(restart, restart + 1)
         parameters = Parameters(*(values[chosen] for values in self.parameters))
         columns = tf.constant(points.T[:, np.newaxis, :], self.parameters.w.dtype)
-        values = tf.function(_log_prob, jit_compile=True)(columns, parameters).numpy()
+        values = _log_prob(columns, parameters).numpy()
         return values if restart is None else values[0]
 
     def table(self, **columns: np.ndarray) -> pd.DataFrame:
@@ -202,12 +202,12 @@ def fit_forward_kl(
 
 
 def kl_to_target(
-    fits: FlowFits, target: str | LogDensity, log_z: float, num_points: int = 2**18
+    fits: FlowFits, target: str | LogDensity, log_z: float, num_points: int = 2**20
 ) -> np.ndarray:
     """KL(q || p) of every attempt in nats, by quadrature over q0, `[restarts]`.
 
-    The rule is a Sobol sequence sent through the normal quantile function: the cuts that steep
-    layers make need not follow the axes, and hide from a regular grid. Its error is about 1e-4.
+    The rule is a Sobol sequence sent through the normal quantile function: the steep layers of a
+    flow cut q0 into strips so thin that a regular grid misses them. Its error stays below 1e-4.
 
     Args:
         target: what `fit_reverse_kl` was given.

@@ -27,6 +27,8 @@ from filvm.models.objective import (
     base_log_prob,
     categorical_log_likelihood,
     continuous_log_likelihood,
+    dependence,
+    gaussian_kernel,
     objective,
     standard_normal_log_prob,
 )
@@ -159,12 +161,16 @@ class ILVM(Lens):
     def posterior(
         self, z: tf.Tensor, encoded: list[tf.Tensor], seed: tf.Tensor | None
     ) -> dict[str, tf.Tensor]:
-        """z* from q(z*|z, s), or without a seed from the base's mean, with terms 4 and 5."""
+        """z* from q(z*|z, s), or without a seed from the base's mean, with terms 4 and 5.
+
+        `center` is where the flows take the base's mean.
+        """
         mean, log_var, w, u, b = self.recognition([z, *encoded])
         z_0 = mean if seed is None else sample_gaussian(mean, log_var, seed)
         z_star, log_det = self.flows(z_0, w, u, b)
         return {
             "z_star": z_star,
+            "center": self.flows(mean, w, u, b)[0],
             "log_q0": base_log_prob(z_0, mean, log_var),
             "log_det": log_det,
         }
@@ -204,7 +210,7 @@ class ILVM(Lens):
     def elbo_terms(
         self, z: tf.Tensor, encoded: list[tf.Tensor], seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The terms of equation (8) for one draw of z_0, each [n]; `z_star` and `z` beside them."""
+        """The terms of equation (8) for one draw of z_0, each [n], beside those of `posterior`."""
         terms = self.posterior(z, encoded, seed)
         generated, *read = self.generative(terms["z_star"])
         terms["log_prior"] = standard_normal_log_prob(terms["z_star"])
@@ -233,9 +239,10 @@ class ILVM(Lens):
         encoded = self.completed(side, approximations, seed)
         terms = self.elbo_terms(z, encoded, seed)
         losses = {name: tf.reduce_mean(terms[name]) for name in self.loss_names() if name in terms}
-        losses["lens_loss"] = -tf.reduce_mean(
-            objective(terms, self.beta, self.attribute_weights)
-        ) + self.consistency_loss(terms["z_star"], encoded, losses)
+        further, further_losses = self.further_losses(terms, encoded)
+        losses.update(further_losses)
+        elbo = tf.reduce_mean(objective(terms, self.beta, self.attribute_weights))
+        losses["lens_loss"] = further - elbo
         if self.latent_noise:
             noise = tf.random.stateless_normal(tf.shape(z), seed + tf.constant([0, 2**30]))
             approximations = self.secondary_outputs(z + self.latent_noise * noise)
@@ -259,11 +266,11 @@ class ILVM(Lens):
             )
         return losses
 
-    def consistency_loss(
-        self, z_star: tf.Tensor, encoded: list[tf.Tensor], losses: dict[str, tf.Tensor]
-    ) -> tf.Tensor:
-        """What is asked beyond equation (8): nothing here."""
-        return tf.zeros([])
+    def further_losses(
+        self, terms: Mapping[str, tf.Tensor], encoded: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """What is asked beyond equation (8), weighted and summed, and by name: nothing here."""
+        return tf.zeros([]), {}
 
     def objectives(
         self, losses: Mapping[str, tf.Tensor]
@@ -301,7 +308,7 @@ class ILVM(Lens):
 
 @keras.utils.register_keras_serializable(package="filvm")
 class FILVM(ILVM):
-    """The fixed interpretable lens variable model (section 2.4; Figure A7), and four amendments.
+    """The fixed interpretable lens variable model (section 2.4; Figure A7), and five amendments.
 
     Head j sees z*_j alone, so dimension j comes to mean attribute j. Beyond the report, each a
     switch of its own:
@@ -317,6 +324,9 @@ class FILVM(ILVM):
             z is generated, and the secondary network, held fixed, must read the other's s_j back:
             - swap_weight * sum_j log q(s_j' | z = g(z* with z*_j' in place of z*_j)). 0 is off.
         positive_slopes: the head of a number starts at slope 1, so that a larger z*_j means more.
+        independence_weight: weight of the dependence between side information and the dimensions
+            that no attribute owns (`filvm.models.objective.dependence`), of draws from q(z*|z, s)
+            and of its centres, which `infer` gives: what a label says leaves them. 0 is off.
 
     The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's own FILVM.
     """
@@ -330,11 +340,14 @@ class FILVM(ILVM):
         *,
         ordered_softmax: bool = True,
         informed_generative: bool = True,
-        swap_weight: float = 5.0,
+        swap_weight: float = 10.0,
         positive_slopes: bool = True,
+        independence_weight: float = 100.0,
         **kwargs: Any,
     ) -> None:
         _check_at_least("swap_weight", swap_weight, 0)
+        _check_at_least("independence_weight", independence_weight, 0)
+        self.independence_weight = independence_weight
         self.ordered_softmax = ordered_softmax
         self.informed_generative = informed_generative
         self.swap_weight = swap_weight
@@ -351,6 +364,7 @@ class FILVM(ILVM):
             "informed_generative": False,
             "swap_weight": 0.0,
             "positive_slopes": False,
+            "independence_weight": 0.0,
             "attribute_weights": 1.0,
         }
         return cls(latent_dim, side_information, **{**plain, **kwargs})
@@ -378,26 +392,55 @@ class FILVM(ILVM):
 
     def loss_names(self) -> list[str]:
         swapped = [f"swap_{name}" for name in self.names] if self.swap_weight else []
-        return super().loss_names() + swapped
+        return super().loss_names() + swapped + (["dependence"] if self._judges_free() else [])
 
-    def consistency_loss(
-        self, z_star: tf.Tensor, encoded: list[tf.Tensor], losses: dict[str, tf.Tensor]
-    ) -> tf.Tensor:
-        if not self.swap_weight:
-            return tf.zeros([])
+    def _judges_free(self) -> bool:
+        return self.independence_weight > 0 and self.latent_dim > len(self.attributes)
+
+    def further_losses(
+        self, terms: Mapping[str, tf.Tensor], encoded: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        total, losses = tf.zeros([]), {}
+        if self.swap_weight:
+            losses.update(self.swap_losses(terms["z_star"], encoded))
+            total += self.swap_weight * tf.add_n(list(losses.values()))
+        if self._judges_free():
+            losses["dependence"] = sum(
+                self.free_dependence(terms[name], encoded) for name in ("z_star", "center")
+            )
+            total += self.independence_weight * losses["dependence"]
+        return total, losses
+
+    def swap_losses(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """-log q(s_j'|z') of latents z' generated with other samples' z*_j', by attribute."""
         # Batches are shuffled, so the next row is another sample at random, and the row after it
         # a second one: attributes are swapped independently of each other.
         count = len(self.attributes)
         columns = [tf.roll(z_star[:, j : j + 1], j + 1, axis=0) for j in range(count)]
         swapped = tf.concat([*columns, z_star[:, count:]], axis=1)
         read_back = self.secondary_outputs(self.generate_standardised(swapped))
-        for j, (attribute, seen, output) in enumerate(
-            zip(self.attributes, encoded, read_back, strict=True)
-        ):
-            losses[f"swap_{attribute.name}"] = -tf.reduce_mean(
+        return {
+            f"swap_{attribute.name}": -tf.reduce_mean(
                 self.attribute_log_likelihood(attribute, tf.roll(seen, j + 1, axis=0), output)
             )
-        return self.swap_weight * tf.add_n([losses[f"swap_{name}"] for name in self.names])
+            for j, (attribute, seen, output) in enumerate(
+                zip(self.attributes, encoded, read_back, strict=True)
+            )
+        }
+
+    def free_dependence(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> tf.Tensor:
+        """How much the dimensions no attribute owns tell of the attributes, summed over these."""
+        # Of at most 256 samples, for the cost is quadratic.
+        of_free = gaussian_kernel(z_star[:256, len(self.attributes) :])
+        total = tf.zeros([])
+        for attribute, seen in zip(self.attributes, encoded, strict=True):
+            seen = seen[:256]
+            if isinstance(attribute, Categorical):
+                of_attribute = tf.matmul(seen, seen, transpose_b=True)  # 1 where labels agree
+            else:
+                of_attribute = gaussian_kernel(seen, [1.0])
+            total += dependence(of_free, of_attribute)
+        return total
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -406,4 +449,5 @@ class FILVM(ILVM):
             "informed_generative": self.informed_generative,
             "swap_weight": self.swap_weight,
             "positive_slopes": self.positive_slopes,
+            "independence_weight": self.independence_weight,
         }

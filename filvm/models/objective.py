@@ -11,7 +11,7 @@ All results are [batch], in nats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -57,3 +57,37 @@ def objective(
     negative_kl = terms["log_prior"] - terms["log_q0"] + terms["log_det"]
     side = [weight * terms[f"log_likelihood_{name}"] for name, weight in attribute_weights.items()]
     return beta * negative_kl + terms["log_likelihood_z"] + tf.add_n(side)
+
+
+def gaussian_kernel(x: tf.Tensor, widths: Sequence[float] = (0.7, 1.5, 3.0)) -> tf.Tensor:
+    """exp(-|x_i - x_j|^2 / (2 width^2)), averaged over the widths: x [n, d] -> [n, n]."""
+    squared = tf.reduce_sum(tf.square(x[:, None, :] - x[None, :, :]), axis=-1)
+    return tf.add_n([tf.exp(-squared / (2.0 * width**2)) for width in widths]) / len(widths)
+
+
+def dependence(k_x: tf.Tensor, k_y: tf.Tensor) -> tf.Tensor:
+    """How much two variables have to do with each other, from their kernel matrices [n, n].
+
+        HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y))
+
+    with the unbiased estimate of the Hilbert-Schmidt independence criterion (Song et al. 2007,
+    arXiv:0704.2668, equation 5): 0 on average for independent variables, whatever n, and 1 for a
+    variable and itself. The denominator only scales: nothing flows back through it. A scalar; 0 for
+    fewer than 4 samples.
+    """
+    enough = tf.shape(k_x)[0] >= 4
+    n = tf.where(enough, tf.cast(tf.shape(k_x)[0], k_x.dtype), 4.0)
+
+    def hsic(k: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        sums, other_sums = tf.reduce_sum(k, axis=1), tf.reduce_sum(other, axis=1)
+        total = (
+            tf.reduce_sum(k * other)
+            + tf.reduce_sum(sums) * tf.reduce_sum(other_sums) / ((n - 1.0) * (n - 2.0))
+            - 2.0 * tf.reduce_sum(sums * other_sums) / (n - 2.0)
+        )
+        return total / (n * (n - 3.0))
+
+    without_diagonal = 1.0 - tf.eye(tf.shape(k_x)[0], dtype=k_x.dtype)
+    k_x, k_y = k_x * without_diagonal, k_y * without_diagonal
+    scale = tf.sqrt(tf.maximum(hsic(k_x, k_x), 1e-3) * tf.maximum(hsic(k_y, k_y), 1e-3))
+    return tf.where(enough, hsic(k_x, k_y) / tf.stop_gradient(scale), 0.0)

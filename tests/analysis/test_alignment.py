@@ -43,6 +43,11 @@ def test_what_is_hidden_in_several_dimensions_together_leaks():
     assert found["half"].accuracy > 0.99  # neither dimension tells, their product does
     assert found["width"].r2 > 0.98
     assert found["width"].spearman > 0.98
+    linear = leakage(together, half, {"half": 0, "width": 2}, readers="linear")
+    assert linear["half"].accuracy < 0.6  # a line does not see the product
+    assert linear["width"].r2 < found["width"].r2
+    with pytest.raises(ValueError, match="'weak', expected one of strong, linear"):
+        leakage(together, half, {"half": 0}, readers="weak")
 
 
 def test_a_wrong_assignment_shows_in_both():
@@ -98,6 +103,7 @@ def test_readings_stay_in_their_bounds_for_any_input(codes, labels, values):
     for found in (
         alignment(codes, factors, {"label": 0, "value": 1}),
         leakage(codes, factors, {"label": 0, "value": 1}),
+        leakage(codes, factors, {"label": 0, "value": 1}, readers="linear"),
     ):
         assert 0.0 <= found["label"].accuracy <= 1.0
         assert 0.0 <= found["label"].chance <= 1.0

@@ -227,6 +227,7 @@ def test_the_report_holds_every_measure_as_plain_json():
         "interpretability",
         "alignment",
         "leakage",
+        "leakage_linear",
     } < set(report)
     assert report["mig"]["mean"] == pytest.approx(mig(*_first(1000)).mean, abs=0.03)
     assert report["alignment"]["digit"]["accuracy"] > 0.95

@@ -12,6 +12,8 @@ from filvm.figures.report import FIGURES, draw
 from filvm.figures.results import write_results
 from filvm.files import write_json
 
+pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

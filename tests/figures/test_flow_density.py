@@ -54,9 +54,16 @@ def test_every_attempt_is_a_point_and_the_ones_that_died_are_counted():
 def test_samples_stand_beside_densities_with_their_likelihood(count):
     samples = np.random.default_rng(1).normal(size=(100, 2))
     figure = samples_density_figure(
-        samples, densities(count), [2, 8, 32][:count], [-2.0] * count, half_width=3, baseline=-2.5
+        samples,
+        densities(count),
+        [2, 8, 32][:count],
+        [-2.0] * count,
+        half_width=3,
+        gaussian=-2.5,
+        truth=-1.75,
     )
     left, *panels = figure.axes[: count + 1]
     assert len(left.lines[0].get_xdata()) == 100
-    assert "one Gaussian: -2.50" in left.get_xlabel()
+    assert "One Gaussian: -2.50 nats" in figure.get_supxlabel()
+    assert "drawn from: -1.75 nats" in figure.get_supxlabel()
     assert all("-2.00 nats" in panel.get_xlabel() for panel in panels)

@@ -33,7 +33,7 @@ def shifts(shift, base_mean=(0.0, 0.0), base_scale=(1.0, 1.0)):
 
 @pytest.fixture(scope="module")
 def fits():
-    return fit_reverse_kl("two-modes", 6, restarts=4, steps=2000, annealing_steps=1000, seed=3)
+    return fit_reverse_kl("two-modes", 4, restarts=4, steps=2000, annealing_steps=1000, seed=3)
 
 
 def test_kl_equals_the_closed_form_of_two_gaussians():
@@ -60,27 +60,24 @@ def test_kl_equals_quadrature_over_the_plane_through_the_inverse(fits):
     assert kl[best] == pytest.approx(expected[best] * cell, abs=2e-3)
 
 
-def test_every_look_at_the_loss_is_kept_with_its_step():
-    fits = fit_reverse_kl("two-modes", 1, restarts=2, steps=600)
-    assert fits.steps.tolist() == [250, 500, 600]
-    assert fits.history.shape == (3, 2)
-    assert fits.loss.tolist() == fits.history[-1].tolist()
-
-
 def test_attempts_find_both_modes_and_their_loss_is_kl_less_log_z(fits):
     kl = kl_to_target(fits, "two-modes", log_normaliser("two-modes"))
     assert fits.finite.all()
     assert (kl > 0).all()
-    assert kl.min() < 0.15
+    assert kl.min() < 0.2
     np.testing.assert_allclose(fits.loss + log_normaliser("two-modes"), kl, atol=0.02)
     left = fits.distribution(fits.best).sample(2000, seed=1)[:, 0] < 0
-    assert 0.4 < np.mean(left) < 0.6
+    assert 0.3 < np.mean(left) < 0.7
 
 
-def test_an_attempt_does_not_depend_on_its_companions(fits):
-    alone = fit_reverse_kl("two-modes", 6, restarts=1, steps=2000, annealing_steps=1000, seed=3)
-    assert alone.seeds.tolist() == fits.seeds[:1].tolist() == [3]
-    np.testing.assert_allclose(alone.history[0], fits.history[0, :1], rtol=1e-3)
+def test_an_attempt_does_not_depend_on_its_companions_and_every_look_at_it_is_kept():
+    together = fit_reverse_kl("two-modes", 1, restarts=2, steps=600, seed=3)
+    assert together.seeds.tolist() == [3, 4]
+    assert together.steps.tolist() == [250, 500, 600]
+    assert together.history.shape == (3, 2)
+    assert together.loss.tolist() == together.history[-1].tolist()
+    alone = fit_reverse_kl("two-modes", 1, restarts=1, steps=600, seed=3)
+    np.testing.assert_allclose(alone.history[:, 0], together.history[:, 0], rtol=1e-3)
 
 
 def test_a_fit_is_the_bijector_of_its_parameters(fits):

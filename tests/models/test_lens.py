@@ -89,7 +89,7 @@ def test_every_term_of_the_objective_is_tracked_by_name(trained):
     terms = {"log_prior", "log_likelihood_z", "log_q0", "log_det"}
     for name in ("kind", "size"):
         terms |= {f"log_likelihood_{name}", f"secondary_{name}", f"swap_{name}"}
-    assert set(history.history) == {"loss", *terms}
+    assert set(history.history) == {"loss", "dependence", *terms}
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
@@ -125,7 +125,7 @@ def test_the_loss_is_the_negative_of_equation_8_for_the_reports_recipe():
 def test_the_reports_recipe_has_none_of_the_amendments():
     config = FILVM.report_recipe(4, ATTRIBUTES, **SMALL).get_config()
     switches = ("ordered_softmax", "informed_generative", "swap_weight", "positive_slopes")
-    assert not any(config[switch] for switch in switches)
+    assert not any(config[switch] for switch in (*switches, "independence_weight"))
     assert config["attribute_weights"] == {"kind": 1.0, "size": 1.0}
 
 
@@ -230,7 +230,7 @@ def test_xla_can_compile_the_step():
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("kind", [ILVM, FILVM, FILVM.report_recipe])
+@pytest.mark.parametrize("kind", [ILVM, FILVM])
 def test_a_saved_lens_comes_back_whole(kind, tmp_path):
     lens = kind(4, ATTRIBUTES, **SMALL, beta=0.7, attribute_weights={"size": 3.0})
     z, side = toy(20)
@@ -243,7 +243,10 @@ def test_a_saved_lens_comes_back_whole(kind, tmp_path):
     np.testing.assert_array_equal(again.infer(z), lens.infer(z))
     np.testing.assert_array_equal(again.generate(lens.infer(z)), lens.generate(lens.infer(z)))
     again.compile("adam")
-    assert again.evaluate(z, side, verbose=0) == lens.evaluate(z, side, verbose=0)
+    expected = lens.evaluate(z, side, verbose=0)
+    assert again.evaluate(z, side, verbose=0) == pytest.approx(
+        expected, rel=1e-5
+    )  # sums in threads
     again.fit(z, side, epochs=1, verbose=0)
     assert again.evaluate(z, side, verbose=0) != lens.evaluate(z, side, verbose=0)
 
@@ -310,6 +313,13 @@ def test_latents_that_are_none_are_refused(z, error, message):
 def test_what_cannot_be_asked_for_is_refused(attributes, error, message):
     with pytest.raises(error, match=message):
         FILVM(4, ATTRIBUTES, **SMALL).manipulate(toy(3)[0], **attributes)
+
+
+def test_a_lens_may_own_every_dimension():
+    lens = FILVM(2, ATTRIBUTES, **SMALL)
+    lens.compile("adam")
+    z, side = toy(40)
+    assert np.isfinite(lens.fit(z[:, :2], side, verbose=0).history["loss"]).all()
 
 
 def test_an_ilvm_has_no_dimension_to_manipulate_an_attribute_by():

@@ -1,15 +1,20 @@
 """The terms of equation (8) against SciPy's densities."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import stats
 from scipy.special import log_softmax
+from sklearn.metrics.pairwise import rbf_kernel
 
 from filvm.models.objective import (
     base_log_prob,
     categorical_log_likelihood,
     continuous_log_likelihood,
+    dependence,
+    gaussian_kernel,
     objective,
     standard_normal_log_prob,
 )
@@ -64,3 +69,42 @@ def test_beta_weighs_the_kl_part_and_each_attribute_has_its_weight(beta):
     }
     value = objective(terms, beta, {"digit": 10.0, "thickness": 20.0})
     assert value.numpy()[0] == beta * (-1 + 16 - 32) - 2 - 10 * 4 - 20 * 8
+
+
+def test_the_kernel_is_scikit_learns():
+    expected = np.mean([rbf_kernel(Z, gamma=0.5 / width**2) for width in (1.0, 2.0)], axis=0)
+    np.testing.assert_allclose(gaussian_kernel(Z, [1.0, 2.0]), expected, rtol=1e-4)
+
+
+def test_dependence_is_the_unbiased_hsic_of_its_definition_scaled():
+    """Song et al. 2007, theorem 2: means over all tuples of different samples."""
+    k_x, k_y = (rbf_kernel(part) for part in (Z, MEAN))
+
+    def hsic(k, other):
+        n = range(len(k))
+        pairs = np.mean([k[i, j] * other[i, j] for i, j in permutations(n, 2)])
+        triples = np.mean([k[i, j] * other[i, q] for i, j, q in permutations(n, 3)])
+        fours = np.mean([k[i, j] * other[q, r] for i, j, q, r in permutations(n, 4)])
+        return pairs + fours - 2.0 * triples
+
+    scale = np.sqrt(max(hsic(k_x, k_x), 1e-3) * max(hsic(k_y, k_y), 1e-3))
+    found = dependence(k_x.astype(np.float32), k_y.astype(np.float32))
+    np.testing.assert_allclose(found, hsic(k_x, k_y) / scale, atol=1e-4)
+
+
+def test_dependence_is_none_on_average_for_what_is_independent_and_one_for_what_is_equal():
+    draws = np.random.default_rng(1).normal(size=[300, 2, 30, 1]).astype(np.float32)
+    found = [dependence(gaussian_kernel(x), gaussian_kernel(y)) for x, y in draws]
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
+    k = gaussian_kernel(draws[0, 0])
+    np.testing.assert_allclose(dependence(k, k), 1.0, rtol=1e-5)
+    assert dependence(k, gaussian_kernel(draws[0, 0] ** 2)) > 0.1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_too_few_samples_say_nothing_about_dependence(n):
+    x = tf.Variable(Z[:n])
+    with tf.GradientTape() as tape:
+        value = dependence(gaussian_kernel(x), gaussian_kernel(x))
+    assert value == 0.0
+    assert np.isfinite(tape.gradient(value, x)).all()
