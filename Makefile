@@ -76,7 +76,11 @@ $(LENSES_MNIST:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist
 $(LENSES_MNIST_R:%=$(RUNS)/%/.done): $(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done
 $(LENSES_SEQUENCES:%=$(RUNS)/%/.done): $(RUNS)/vae-sequences/.done
 
-figures: $(RUNS)/RESULTS.md ## every figure and the table of results
+# The first figure is there minutes after the start; the others come once all is trained.
+figures: $(RUNS)/figures/figure_03.png $(RUNS)/RESULTS.md ## every figure and the table of results
+
+$(RUNS)/figures/figure_03.png: $(RUNS)/vae-mnist/.done
+	$(FILVM) figures figure_03 $(OPTIONS)
 
 $(RUNS)/RESULTS.md: $(DONE)
 	$(FILVM) figures $(OPTIONS)
