@@ -7,8 +7,8 @@ import warnings
 import pytest
 
 from filvm.data.mnist import SAMPLE_SOURCE
-from filvm.experiments import EXPERIMENTS, Run, run_experiment
-from filvm.figures.report import FIGURES, draw
+from filvm.experiments import EXPERIMENTS, Run, ablations, run_experiment
+from filvm.figures.report import FIGURES, draw, draw_ablations
 from filvm.figures.results import write_results
 from filvm.files import write_json
 
@@ -68,3 +68,23 @@ def test_the_table_has_every_experiment_with_results(trained, tmp_path):
     text = (tmp_path / "RESULTS.md").read_text("utf-8")
     assert "nan" not in text
     assert "## vae-mnist" in text
+
+
+def test_ablations_train_every_variant_with_every_seed_once(trained, tmp_path, monkeypatch):
+    chosen = ("ILVM", "side information of 100 digits")
+    monkeypatch.setattr(ablations, "VARIANTS", {v: ablations.VARIANTS[v] for v in chosen})
+    monkeypatch.setattr(ablations, "SEEDS", (0, 1))
+    table = ablations.run_all(trained, jobs=1)
+    assert list(table["variant"]) == [chosen[0]] * 2 + [chosen[1]] * 2
+    assert list(table["seed"]) == [0, 1, 0, 1]
+    assert table["digit on request"].isna().tolist() == [True, True, False, False]
+    numbers = table.drop(columns=["variant", "seed"])
+    assert not numbers.iloc[0].equals(numbers.iloc[1])  # another seed, another lens
+    settings = trained.of(ablations.folder_name(chosen[1], 1)).config()["settings"]
+    assert (settings["known"], settings["seed"]) == (100, 1)
+    monkeypatch.setattr(ablations, "train", None)  # all is done
+    assert ablations.run_all(trained, jobs=1).equals(table)
+
+    draw_ablations(table.assign(variant=["FILVM, ours"] * 2 + ["other"] * 2), tmp_path)
+    assert (tmp_path / "ablations.png").stat().st_size > 5_000
+    assert "| other |" in (tmp_path / "ablations.md").read_text("utf-8")
