@@ -7,7 +7,8 @@ import warnings
 import pytest
 
 from filvm.data.mnist import SAMPLE_SOURCE
-from filvm.experiments import EXPERIMENTS, Run, ablations, run_experiment
+from filvm.experiments import EXPERIMENTS, Run, RunError, ablations, run_experiment
+from filvm.figures.publish import publish
 from filvm.figures.report import FIGURES, draw, draw_ablations
 from filvm.figures.results import write_results
 from filvm.files import write_json
@@ -88,3 +89,23 @@ def test_ablations_train_every_variant_with_every_seed_once(trained, tmp_path, m
     draw_ablations(table.assign(variant=["FILVM, ours"] * 2 + ["other"] * 2), tmp_path)
     assert (tmp_path / "ablations.png").stat().st_size > 5_000
     assert "| other |" in (tmp_path / "ablations.md").read_text("utf-8")
+
+
+def test_what_was_not_made_from_mnist_is_not_published(trained, tmp_path):
+    with pytest.raises(RunError, match="5,000 digits"):
+        publish(trained, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_figures_and_tables_of_a_complete_run_are_published(tmp_path):
+    run = Run("", "smoke", tmp_path / "runs")
+    with pytest.raises(RunError, match="is missing"):
+        publish(run, tmp_path / "docs")
+    made = run.folder
+    (made / "figures").mkdir(parents=True)
+    (made / "RESULTS.md").write_text("the table")
+    for name in FIGURES:
+        (made / "figures" / f"{name}.png").write_bytes(name.encode())
+    for name in ("RESULTS.md", *(f"figures/{name}.png" for name in FIGURES)):
+        assert tmp_path / "docs" / name in publish(run, tmp_path / "docs")
+        assert (tmp_path / "docs" / name).read_bytes() == (made / name).read_bytes()
