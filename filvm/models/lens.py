@@ -342,7 +342,7 @@ class FILVM(ILVM):
         informed_generative: bool = True,
         swap_weight: float = 25.0,
         positive_slopes: bool = True,
-        independence_weight: float = 200.0,
+        independence_weight: float = 150.0,
         **kwargs: Any,
     ) -> None:
         _check_at_least("swap_weight", swap_weight, 0)
