@@ -14,32 +14,24 @@ import numpy as np
 from filvm.data import Continuous
 from filvm.data.sequences import TABLE_1, Sequences, sequences_to_lists
 from filvm.experiments import vae_sequences
+from filvm.experiments.lens import LensSettings, Samples, fit_lens, make_lens
 from filvm.experiments.runs import Experiment, Run
 
 if TYPE_CHECKING:
     from filvm.analysis.manipulation import Effects
-    from filvm.models import Lens
 
 RANGES = {**TABLE_1, "final": (3, 2450)}
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(LensSettings):
     attributes: tuple[str, ...] = ("start", "step", "length")  # z*_0, z*_1 and z*_2 are theirs
-    num_flows: int = 5  # the report's
-    hidden_units: tuple[int, ...] = (256, 256, 256)  # of each of the three networks
-    beta: float = 1.0  # of equation (8)
     attribute_weight: float = 20.0  # lambda of equation (8); 1 is the report's
-    latent_variance: float = 0.01  # of p(z|z*), in standardised units
-    informed_generative: bool = True  # the amendments that concern numbers
+    hidden_units: tuple[int, ...] = (256, 256, 256)
+    latent_variance: float = 0.01
     swap_weight: float = 5.0
-    positive_slopes: bool = True
-    independence_weight: float = 0.0  # of the dimension that no attribute owns
     epochs: int = 20
-    batch_size: int = 256
-    learning_rate: float = 1e-3  # falls along a cosine to a hundredth
     train_limit: int = 60_000  # train on the first so many sequences of the VAE's; 0: on all
-    seed: int = 0
 
 
 START_STEP = Settings(attributes=("start", "step"))
@@ -47,9 +39,11 @@ START_STEP = Settings(attributes=("start", "step"))
 REPORT = replace(
     START_STEP,
     attribute_weight=1.0,
+    ordered_softmax=False,
     informed_generative=False,
     swap_weight=0.0,
     positive_slopes=False,
+    independence_weight=0.0,
 )
 
 
@@ -62,26 +56,6 @@ def profiles(full: Settings) -> dict[str, Settings]:
     }
 
 
-def make_lens(settings: Settings, latent_dim: int) -> Lens:
-    """The untrained lens of these settings."""
-    from filvm.models import FILVM
-
-    return FILVM(
-        latent_dim,
-        [Continuous(name) for name in settings.attributes],
-        num_flows=settings.num_flows,
-        hidden_units=settings.hidden_units,
-        beta=settings.beta,
-        attribute_weights=settings.attribute_weight,
-        latent_variance=settings.latent_variance,
-        informed_generative=settings.informed_generative,
-        swap_weight=settings.swap_weight,
-        positive_slopes=settings.positive_slopes,
-        independence_weight=settings.independence_weight,
-        seed=settings.seed,
-    )
-
-
 def known_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Attributes of sequences by name, float32 [n]."""
     return {name: getattr(sequences, name).astype(np.float32) for name in names}
@@ -89,45 +63,30 @@ def known_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, 
 
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train on the latents, save VAE and lens as one model, and measure on the test sequences."""
-    import tensorflow as tf
     import tf_keras as keras
 
-    from filvm.experiments.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
     from filvm.models import LensPipeline
 
     sequences = vae_sequences.splits_of(run.of("vae-sequences"))
     vae = run.of("vae-sequences").model()
 
-    def samples(part: Sequences) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def samples(part: Sequences) -> Samples:
         return vae.encode(part)[0], known_attributes(part, settings.attributes)
 
-    known = samples(sequences.train[: settings.train_limit or None])
-    steps = steps_per_epoch(len(known[0]), settings.batch_size)
-
+    chosen = sequences.train[: settings.train_limit or None]
     keras.utils.set_random_seed(settings.seed)
-    lens = make_lens(settings, vae.latent_dim)
-    lens.adapt(*known)
-    lens.compile(
-        cosine_adam(settings.learning_rate, settings.epochs * steps),
-        steps_per_execution=min(steps, 32),
+    lens = make_lens(
+        settings,
+        vae.latent_dim,
+        [Continuous(name) for name in settings.attributes],
+        dict.fromkeys(settings.attributes, settings.attribute_weight),
     )
-
-    def batches(first_epoch: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            known,
-            settings.batch_size,
-            seed=settings.seed,
-            first_epoch=first_epoch,
-            epochs=settings.epochs,
-        )
-
-    held_out = tf.data.Dataset.from_tensor_slices(samples(sequences.validation)).batch(1000)
-    history = fit(lens, batches, run=run, epochs=settings.epochs, steps=steps, validation=held_out)
+    seconds = fit_lens(settings, run, lens, samples(chosen), samples(sequences.validation))
     model = LensPipeline(vae, lens)
     run.save_model(model)
     return {
-        "test": judge(model, sequences.test),
-        "training_seconds": sum(row["seconds"] for row in history),
+        "test": judge(model, sequences.test[: settings.test_limit]),
+        "training_seconds": seconds,
     }
 
 

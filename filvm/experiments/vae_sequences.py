@@ -26,6 +26,7 @@ class Settings:
     last_sd: float = 0.3
     annealing: float = 0.8  # of all training steps; the rest is at last_sd
     length_weight: float = 30.0  # of the length's likelihood, which the numbers' would drown
+    balanced: bool = True  # the numbers of short sequences count as much as those of long ones
     beta: float = 1.0  # of the KL term
     epochs: int = 12
     batch_size: int = 256
@@ -90,6 +91,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
         last_sd=settings.last_sd,
         annealing_steps=int(settings.annealing * all_steps),
         length_weight=settings.length_weight,
+        balanced=settings.balanced,
         beta=settings.beta,
         seed=settings.seed,
     )

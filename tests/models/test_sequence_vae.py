@@ -99,13 +99,24 @@ def test_a_loop_says_what_the_unrolled_steps_say():
     np.testing.assert_allclose(looped[:, :UNROLL_UP_TO], unrolled, rtol=1e-4, atol=1e-5)
 
 
-def test_the_named_terms_add_up_to_the_loss(vae, sequences):
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_named_terms_add_up_to_the_loss(sequences, balanced):
+    vae = SequenceVAE(**SMALL, balanced=balanced, length_weight=3.0, beta=0.5)
     seed = tf.constant([3, 4])
     terms, losses = (of(sequences.numbers, seed) for of in (vae.elbo_terms, vae.losses_of))
-    likelihood = terms["number_log_likelihood"] + vae.length_weight * terms["length_log_likelihood"]
-    np.testing.assert_allclose(terms["log_likelihood"], likelihood, rtol=1e-5)
-    expected = np.mean(-likelihood + vae.beta * tf.reduce_sum(terms["kl"], axis=1))
+    numbers, length = terms["number_log_likelihood"], terms["length_log_likelihood"]
+    np.testing.assert_allclose(terms["log_likelihood"], numbers + length, rtol=1e-5)
+    weight = sequences.length.mean() / sequences.length if balanced else 1.0
+    expected = np.mean(-weight * numbers - 3.0 * length + 0.5 * tf.reduce_sum(terms["kl"], axis=1))
     assert float(losses["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_with_weights_of_one_the_loss_is_the_negative_elbo(sequences):
+    vae = SequenceVAE(**SMALL, balanced=False, length_weight=1.0)
+    seed = tf.constant([3, 4])
+    terms, losses = (of(sequences.numbers, seed) for of in (vae.elbo_terms, vae.losses_of))
+    elbo = np.mean(terms["log_likelihood"] - tf.reduce_sum(terms["kl"], axis=1))
+    assert float(losses["loss"]) == pytest.approx(-float(elbo), rel=1e-5)
 
 
 def test_a_compiled_step_is_the_plain_step_and_training_lowers_the_loss(sequences):
