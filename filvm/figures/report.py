@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from filvm.analysis.correlation import spearman
 from filvm.analysis.mutual_information import most_informative_dimensions
 from filvm.experiments import (
     Run,
@@ -231,7 +232,10 @@ def figure_09(run: Run) -> Figure:
     clouds = []
     for name, title in SEQUENCE_LENSES.items():
         z_star, attributes = lens_sequences.latents_and_attributes(run.of(name))
-        clouds.append(Cloud(title.replace(", ", ",\n", 1), z_star[:, 0], z_star[:, 1]))
+        rho = spearman(z_star[:, :2], attributes).values()
+        notes = [rf"$\rho_x$ {x:.2f}  $\rho_y$ {y:.2f}" for x, y in rho]
+        two_lines = title.replace(", ", ",\n", 1)
+        clouds.append(Cloud(two_lines, z_star[:, 0], z_star[:, 1], notes=notes))
     return sequence_latent_space_figure(clouds, attributes)
 
 
