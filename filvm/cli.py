@@ -106,6 +106,16 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("figure", nargs="*", help="for example figure_03; default: all")
     figures.set_defaults(command=_figures)
 
+    ablations = commands.add_parser(
+        "ablations",
+        parents=[shared, of_runs],
+        help="what each part of the FILVM is worth: three seeds of every variant, table and figure",
+    )
+    ablations.add_argument(
+        "--jobs", type=int, default=0, help="how many to train at once (default: one to a core)"
+    )
+    ablations.set_defaults(command=_ablations)
+
     export = commands.add_parser(
         "export", parents=[of_runs], help="write models for TensorFlow Serving"
     )
@@ -227,6 +237,17 @@ def _figures(arguments: argparse.Namespace) -> None:
     if not arguments.figure:
         write_results(run, arguments.runs / arguments.profile / "RESULTS.md")
         print(f"figures are in {folder}, the table is {folder.parent / 'RESULTS.md'}")
+
+
+def _ablations(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import ablations
+    from filvm.figures.report import draw_ablations
+
+    with _timed("ablations"):
+        table = ablations.run_all(_run("", arguments), arguments.jobs)
+    folder = arguments.runs / arguments.profile / "ablations"
+    draw_ablations(table, folder)
+    print(f"{folder}/ablations.md, .csv and .png")
 
 
 def _export(arguments: argparse.Namespace) -> None:

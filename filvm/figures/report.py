@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from filvm.analysis.correlation import spearman
@@ -22,6 +23,7 @@ from filvm.experiments import (
     vae_sequences,
 )
 from filvm.experiments.lens import encode_images
+from filvm.figures.ablations import ablations_figure, ablations_markdown
 from filvm.figures.flow_density import (
     energies_figure,
     flow_density_figure,
@@ -374,6 +376,19 @@ def draw(name: str, run: Run, folder: Path) -> Path:
         with replacing(path.with_suffix(suffix)) as temporary:
             temporary.write_text(text(run.of(figure.needs[0])), "utf-8")
     return path
+
+
+def draw_ablations(table: pd.DataFrame, folder: Path) -> None:
+    """The table of `filvm.experiments.ablations` as ablations.png, .csv and .md in `folder`."""
+    figure = ablations_figure(table, baseline="FILVM, ours")
+    with replacing(folder / "ablations.png") as temporary:
+        figure.savefig(temporary, format="png", dpi=200)
+    for suffix, text in {
+        ".csv": table.to_csv(index=False),
+        ".md": ablations_markdown(table),
+    }.items():
+        with replacing(folder / f"ablations{suffix}") as temporary:
+            temporary.write_text(text, "utf-8")
 
 
 def sample_note(run: Run, needs: Sequence[str]) -> str:
