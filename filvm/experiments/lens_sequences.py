@@ -6,7 +6,7 @@ proposes; Figures 9, 12 and B4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,15 @@ import numpy as np
 from filvm.data import Continuous
 from filvm.data.sequences import TABLE_1, Sequences, sequences_to_lists
 from filvm.experiments import vae_sequences
-from filvm.experiments.lens import LensSettings, Samples, fit_lens, make_lens
+from filvm.experiments.lens import (
+    LensSettings,
+    Samples,
+    as_reported,
+    fit_lens,
+    judge_codes,
+    make_lens,
+    profiles,
+)
 from filvm.experiments.runs import Experiment, Run
 
 if TYPE_CHECKING:
@@ -36,24 +44,8 @@ class Settings(LensSettings):
 
 START_STEP = Settings(attributes=("start", "step"))
 # The report's objective: every term weighs the same, heads from random starts.
-REPORT = replace(
-    START_STEP,
-    attribute_weight=1.0,
-    ordered_softmax=False,
-    informed_generative=False,
-    swap_weight=0.0,
-    positive_slopes=False,
-    independence_weight=0.0,
-)
-
-
-def profiles(full: Settings) -> dict[str, Settings]:
-    """The three profiles of one recipe."""
-    return {
-        "full": full,
-        "quick": replace(full, epochs=6, train_limit=20_000),
-        "smoke": replace(full, epochs=2, hidden_units=(32, 32), train_limit=512, batch_size=64),
-    }
+REPORT = as_reported(START_STEP, attribute_weight=1.0)
+SMALLER = {"quick": {"epochs": 6, "train_limit": 20_000}, "smoke": {"train_limit": 512}}
 
 
 def known_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -93,7 +85,6 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
 def judge(model: Any, sequences: Sequences) -> dict[str, Any]:
     """All measures of z* on the given sequences, their side information withheld."""
     from filvm.analysis.correlation import spearman
-    from filvm.analysis.disentanglement import disentanglement_report
     from filvm.analysis.sequences import decoded_attributes, moved_shares, sequence_errors
 
     names = model.lens.names
@@ -110,9 +101,7 @@ def judge(model: Any, sequences: Sequences) -> dict[str, Any]:
 
     centre, rests = np.zeros((1, z_star.shape[1])), z_star[: max(len(z_star) // 50, 1)]
     return {
-        "codes": disentanglement_report(
-            z_star, known_attributes(sequences, tuple(names)), assigned
-        ),
+        **judge_codes(model.lens, z, known_attributes(sequences, tuple(names)), assigned),
         "spearman": {name: list(map(float, row)) for name, row in spearman(z_star, every).items()},
         "moved": moved_shares(attributes_of, RANGES, centre),
         "moved_elsewhere": moved_shares(attributes_of, RANGES, rests),
@@ -166,21 +155,21 @@ EXPERIMENTS = (
     Experiment(
         "filvm-sequences",
         "FILVM on sequences: start, step and length (Figures 9, 12, B4)",
-        profiles(Settings()),
+        profiles(Settings(), **SMALLER),
         train,
         needs=("vae-sequences",),
     ),
     Experiment(
         "filvm-sequences-start-step",
         "FILVM on sequences: start and step alone, as the report's (Figures 9, 12)",
-        profiles(START_STEP),
+        profiles(START_STEP, **SMALLER),
         train,
         needs=("vae-sequences",),
     ),
     Experiment(
         "filvm-sequences-report",
         "FILVM on sequences, the report's own recipe (Figures 9, 12, B4)",
-        profiles(REPORT),
+        profiles(REPORT, **SMALLER),
         train,
         needs=("vae-sequences",),
     ),
