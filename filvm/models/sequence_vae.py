@@ -229,14 +229,15 @@ class SequenceVAE(VAE):
     `compile("adam", jit_compile=True)`. Metrics, beside those of `VAE`: `number_loss` and
     `length_loss`, in nats per sequence, and `absolute_error`, the mean over numbers in their units.
 
-    **Texts.** The encoder's GRU, `Autoregression` and the length decoder know of vectors and
-    lengths alone. A version for categorical tokens needs four things: an `Embedding` in place of
-    `NumberFeatures`, with `mask_zero=True`, so that 0 stays the padding; in the
-    decoder cell a dense layer to one logit a token in place of `number`, and the embedding of the
-    token so chosen (or of the softmax's mean, which has a gradient) as what is fed back, with a
-    token of its own for "first" in place of -1; a masked cross-entropy in place of
-    `masked_gaussian_log_likelihood`; and the most probable token in `observation`. There is no
-    standard deviation to anneal then; anneal `beta` from 0 instead, lest z goes unused.
+    **Texts.** The encoder's GRU, `Autoregression`, the length decoder and the masks know of vectors
+    and lengths alone. A version for categorical tokens needs five things. `sequences_array` makes
+    of texts token numbers [n, max_length], 0 the padding. The encoder has an `Embedding` with
+    `mask_zero=True` in place of `NumberFeatures`. The decoder cell ends in one logit a token in
+    place of `number`, which `Autoregression` gives it back: told softmax(previous logits) times the
+    embedding, it has a gradient, and at first, where all are -1, every token alike; no `Rescaling`
+    after it. A masked cross-entropy takes the place of `masked_gaussian_log_likelihood`, and
+    `observation` gives the likeliest token. There is no standard deviation to anneal then; anneal
+    `beta` from 0 instead, lest z goes unused.
 
     >>> from filvm.data.sequences import make_sequences
     >>> vae = SequenceVAE(latent_dim=4, max_length=6, units=8, dense_units=8)

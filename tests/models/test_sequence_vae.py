@@ -90,6 +90,20 @@ def test_the_cell_starts_from_minus_one_and_zero_and_hears_itself():
         np.testing.assert_allclose(said[:, t], output, rtol=1e-5)
 
 
+def test_a_cell_may_say_a_distribution_over_tokens_in_place_of_a_number():
+    layers = keras.layers
+    context, logits, state = (keras.Input([size]) for size in (3, 7, 4))
+    told = layers.Dense(5, use_bias=False)(layers.Softmax()(logits))  # the tokens' embeddings
+    output, new_state = layers.GRUCell(4)(layers.Concatenate()([context, told]), state)
+    cell = keras.Model([context, logits, state], [layers.Dense(7)(output), new_state])
+    said = Autoregression(cell, steps=6)(tf.ones([2, 3]))
+    assert said.shape == (2, 6, 7)
+    with tf.GradientTape() as tape:
+        likelihood = tf.nn.log_softmax(Autoregression(cell, steps=6)(tf.ones([2, 3])))[:, -1, 0]
+    gradients = tape.gradient(likelihood, cell.trainable_variables)
+    assert all(float(tf.reduce_max(tf.abs(gradient))) > 0 for gradient in gradients)
+
+
 def test_a_loop_says_what_the_unrolled_steps_say():
     cell = decoder_cell(context_units=3, units=4)
     context = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
