@@ -27,7 +27,7 @@ from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist import split
 
 NEEDS = ("vae-mnist", "oracles-mnist")
-SWEEP = np.linspace(-2.8, 2.8, 10)  # of z*_1: 99.5 % of the prior
+SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*_1: 99.7 % of the prior
 ATTRIBUTES = (Categorical("digit", 10), Continuous("thickness"))
 
 
