@@ -28,7 +28,7 @@ EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures export test lint benchmark clean
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures ablations publish export test lint benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -84,6 +84,12 @@ $(RUNS)/figures/figure_03.png: $(RUNS)/vae-mnist/.done
 
 $(RUNS)/RESULTS.md: $(DONE)
 	$(FILVM) figures $(OPTIONS)
+
+ablations: $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS) ## what each part of the FILVM is worth, three seeds
+	$(FILVM) ablations $(OPTIONS)
+
+publish: ## figures and tables of a full run, into docs/
+	$(FILVM) publish $(OPTIONS)
 
 export: $(RUNS)/serving/models.config ## trained models for TensorFlow Serving, checked
 

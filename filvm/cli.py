@@ -116,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     ablations.set_defaults(command=_ablations)
 
+    publish = commands.add_parser(
+        "publish", parents=[shared, of_runs], help="copy figures and tables of a run to docs/"
+    )
+    publish.add_argument("--to", type=Path, default=Path("docs"), help="where to (default: docs)")
+    publish.set_defaults(command=_publish)
+
     export = commands.add_parser(
         "export", parents=[of_runs], help="write models for TensorFlow Serving"
     )
@@ -248,6 +254,13 @@ def _ablations(arguments: argparse.Namespace) -> None:
     folder = arguments.runs / arguments.profile / "ablations"
     draw_ablations(table, folder)
     print(f"{folder}/ablations.md, .csv and .png")
+
+
+def _publish(arguments: argparse.Namespace) -> None:
+    from filvm.figures.publish import publish
+
+    for path in publish(_run("", arguments), arguments.to):
+        print(path)
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -92,22 +92,26 @@ def run_all(run: Run, jobs: int = 0) -> pd.DataFrame:
         run.of(name).check_done()
     load_thickness(run.mnist(), run.data_dir)  # made, if need be, once
     wanted = [experiment(variant, seed) for seed in SEEDS for variant in VARIANTS]
-    parallel = joblib.Parallel(
-        n_jobs=min(jobs or joblib.cpu_count(), len(wanted)), return_as="generator_unordered"
-    )
+    jobs = min(jobs or joblib.cpu_count(), len(wanted))
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    tasks = (joblib.delayed(run_one)(chosen, run, alone=jobs == 1) for chosen in wanted)
     with tqdm(total=len(wanted), desc="ablations", unit="run") as bar:
-        for name in parallel(joblib.delayed(run_one)(chosen, run) for chosen in wanted):
+        for name in parallel(tasks):
             bar.set_postfix_str(name)
             bar.update()
     return table(run)
 
 
-def run_one(chosen: Experiment, run: Run) -> str:
-    """Train one of them on one core, or go on with it, or find it done; return its name."""
-    import tensorflow as tf
+def run_one(chosen: Experiment, run: Run, alone: bool) -> str:
+    """Train one of them, or go on with it, or find it done; return its name.
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    Unless it is `alone`, it keeps to one core.
+    """
+    if not alone:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     with contextlib.redirect_stdout(io.StringIO()):  # of several at once: history.csv has it
         run_experiment(chosen, run.of(chosen.name))
     return chosen.name

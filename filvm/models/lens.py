@@ -331,7 +331,7 @@ class FILVM(ILVM):
     The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's own FILVM.
     """
 
-    default_weights: ClassVar = {Categorical: 20.0, Continuous: 40.0}
+    default_weights: ClassVar = {Categorical: 30.0, Continuous: 60.0}
 
     def __init__(
         self,
