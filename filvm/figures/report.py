@@ -267,7 +267,7 @@ def _zero(value: float) -> float:
 def figure_12(run: Run) -> Figure:
     return effects_figure(
         {title: lens_sequences.effects(run.of(name)) for name, title in SEQUENCE_LENSES.items()},
-        title="share of the attribute's range (grey) over which the sweep moves it:",
+        title="per cent: share of the attribute's range (grey) that the sweep moves it over",
     )
 
 

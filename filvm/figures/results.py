@@ -168,9 +168,9 @@ ROTATED_LENS = [
         form=".1f",
     ),
 ]
-DIMENSIONS = "z*[0], z*[1], z*[2], z*[3]"
-# Half the sequences have 16 numbers at most, so 0 lies where the least push makes it 17.
-MIDDLE_LENGTH = {"length": " (where it is 16 or 17: one number more is 3.7 %)"}
+DIMENSIONS = "`z*[0]`, `z*[1]`, `z*[2]`, `z*[3]`"
+# Half the sequences have 16 numbers at most, so at 0 the least push makes 16 of them 17.
+ONE_MORE = {"length": " (one number more is 3.7%)"}
 
 
 def sequence_lens_results(
@@ -196,7 +196,7 @@ def sequence_lens_results(
             Result(
                 "5.3.2, Figure 12",
                 f"share of the range of {name} that each moves it over, from -2 to 2, others 0"
-                + MIDDLE_LENGTH.get(name, ""),
+                + ONE_MORE.get(name, ""),
                 moved.get(name),
                 f"test.moved.{name}",
                 form=".1%",
@@ -229,16 +229,16 @@ def sequence_lens_results(
 
 
 REPORT_FIGURE_9 = {
-    "start": "aligned with z*[0]",
-    "step": "aligned with z*[1]",
-    "length": "significant in z*[0] and z*[1]",
-    "final": "significant in z*[0] and z*[1]",
+    "start": "aligned with `z*[0]`",
+    "step": "aligned with `z*[1]`",
+    "length": "significant in `z*[0]` and `z*[1]`",
+    "final": "significant in `z*[0]` and `z*[1]`",
 }
 REPORT_FIGURE_12 = {
-    "start": "more by z*[1] than by z*[0]",
-    "step": "more by z*[1] than by z*[0]",
-    "length": "by z*[0] and by z*[1], little by the rest",
-    "final": "by z*[0] and by z*[1], little by the rest",
+    "start": "more by `z*[1]` than by `z*[0]`",
+    "step": "more by `z*[1]` than by `z*[0]`",
+    "length": "by `z*[0]` and by `z*[1]`, little by the rest",
+    "final": "by `z*[0]` and by `z*[1]`, little by the rest",
 }
 
 RESULTS = {
@@ -266,6 +266,7 @@ RESULTS = {
             0.75,
             "test.median_step_exact",
             "higher",
+            ".4f",
         ),
         Result(
             "5.1.2, Figure 5",

@@ -96,14 +96,17 @@ def test_effects_are_drawn_for_every_dimension_attribute_and_model():
                 assert f"{100 * share:.0f} %" in texts(axis)
 
 
-def test_sequences_are_drawn_one_line_each():
+def test_sequences_are_drawn_one_line_each_and_their_ends_marked():
     groups = [[[1, 2, 3], [2, 4, 6, 8]], [[5, 6], [5]]]
     figure = swept_sequences_figure({"ours": groups, "recipe": groups}, np.array([-3.0, 3.0]))
     axes = np.array(figure.axes[:4]).reshape(2, 2)
     for row in axes:
         for axis, group in zip(row, groups, strict=True):
-            drawn = sorted(line.get_ydata().tolist() for line in axis.lines)
-            assert drawn == sorted(group)
+            drawn = {marker: [] for marker in "os"}
+            for line in axis.lines:
+                drawn[line.get_marker()].append(list(line.get_ydata()))
+            assert sorted(drawn["o"]) == sorted(group)
+            assert sorted(drawn["s"]) == sorted([sequence[-1]] for sequence in group)
 
 
 def test_sequences_are_listed_as_the_report_lists_them():
