@@ -106,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("figure", nargs="*", help="for example figure_03; default: all")
     figures.set_defaults(command=_figures)
 
+    notebooks = commands.add_parser(
+        "notebooks", parents=[shared, of_runs], help="execute the notebooks of notebooks/"
+    )
+    notebooks.add_argument("name", nargs="*", help="for example 01_vae_on_mnist; default: all")
+    notebooks.set_defaults(command=_notebooks)
+
     export = commands.add_parser(
         "export", parents=[of_runs], help="write models for TensorFlow Serving"
     )
@@ -227,6 +233,19 @@ def _figures(arguments: argparse.Namespace) -> None:
     if not arguments.figure:
         write_results(run, arguments.runs / arguments.profile / "RESULTS.md")
         print(f"figures are in {folder}, the table is {folder.parent / 'RESULTS.md'}")
+
+
+def _notebooks(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import RunError
+    from filvm.notebooks import execute, notebook_names
+
+    names = notebook_names()
+    if unknown := set(arguments.name) - set(names):
+        raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    for name in arguments.name or names:
+        with _timed(name):
+            path = execute(name, _run("", arguments))
+        print(f"{name}: {path}", flush=True)
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ FLOORS = (
     "experiments",
     "serving",
     "figures",
+    "notebooks",
     "cli",
 )
 MODULES = sorted((ROOT / "filvm").rglob("*.py"))

