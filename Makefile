@@ -28,7 +28,8 @@ EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks export test lint benchmark clean
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations publish export test lint \
+	benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -93,6 +94,12 @@ notebooks: $(RUNS)/notebooks/.done ## execute every notebook
 $(RUNS)/notebooks/.done: $(DONE) $(THICKNESS) $(wildcard notebooks/*.ipynb)
 	$(FILVM) notebooks $(OPTIONS)
 	@mkdir -p $(@D) && touch $@
+
+ablations: $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS) ## what each part of the FILVM is worth, three seeds
+	$(FILVM) ablations $(OPTIONS)
+
+publish: ## figures and tables of a full run, into docs/
+	$(FILVM) publish $(OPTIONS)
 
 export: $(RUNS)/serving/models.config ## trained models for TensorFlow Serving, checked
 

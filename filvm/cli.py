@@ -112,6 +112,22 @@ def _parser() -> argparse.ArgumentParser:
     notebooks.add_argument("name", nargs="*", help="for example 01_vae_on_mnist; default: all")
     notebooks.set_defaults(command=_notebooks)
 
+    ablations = commands.add_parser(
+        "ablations",
+        parents=[shared, of_runs],
+        help="what each part of the FILVM is worth: three seeds of every variant, table and figure",
+    )
+    ablations.add_argument(
+        "--jobs", type=int, default=0, help="how many to train at once (default: one to a core)"
+    )
+    ablations.set_defaults(command=_ablations)
+
+    publish = commands.add_parser(
+        "publish", parents=[shared, of_runs], help="copy figures and tables of a run to docs/"
+    )
+    publish.add_argument("--to", type=Path, default=Path("docs"), help="where to (default: docs)")
+    publish.set_defaults(command=_publish)
+
     export = commands.add_parser(
         "export", parents=[of_runs], help="write models for TensorFlow Serving"
     )
@@ -246,6 +262,24 @@ def _notebooks(arguments: argparse.Namespace) -> None:
         with _timed(name):
             path = execute(name, _run("", arguments))
         print(f"{name}: {path}", flush=True)
+
+
+def _ablations(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import ablations
+    from filvm.figures.report import draw_ablations
+
+    with _timed("ablations"):
+        table = ablations.run_all(_run("", arguments), arguments.jobs)
+    folder = arguments.runs / arguments.profile / "ablations"
+    draw_ablations(table, folder)
+    print(f"{folder}/ablations.md, .csv and .png")
+
+
+def _publish(arguments: argparse.Namespace) -> None:
+    from filvm.figures.publish import publish
+
+    for path in publish(_run("", arguments), arguments.to):
+        print(path)
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from filvm.data import Categorical, Continuous, RotatedMnist
-from filvm.experiments.lens import LensSettings, Samples, encode_images, fit_lens, grid, make_lens
+from filvm.experiments.lens import (
+    LensSettings,
+    Samples,
+    as_reported,
+    encode_images,
+    fit_lens,
+    grid,
+    judge_codes,
+    make_lens,
+    profiles,
+)
 from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist_r import rotated_digits, training_rows
 
@@ -32,33 +42,7 @@ class Settings(LensSettings):
     validation: int = 1_000  # of the training digits, the last ones, with all their rotations
 
 
-REPORT = Settings(
-    digit_weight=1.0,
-    rotation_weight=1.0,
-    ordered_softmax=False,
-    informed_generative=False,
-    swap_weight=0.0,
-    positive_slopes=False,
-    independence_weight=0.0,
-    epochs=6,
-)
-
-
-def profiles(full: Settings) -> dict[str, Settings]:
-    """The three profiles of one recipe."""
-    return {
-        "full": full,
-        "quick": replace(full, epochs=4, train_limit=5_000, validation=250),
-        "smoke": replace(
-            full,
-            epochs=2,
-            hidden_units=(32, 32),
-            train_limit=64,
-            validation=16,
-            batch_size=64,
-            test_limit=500,
-        ),
-    }
+REPORT = replace(as_reported(Settings(), digit_weight=1.0, rotation_weight=1.0), epochs=6)
 
 
 def samples(rotated: RotatedMnist, vae: Any, rows: slice) -> Samples:
@@ -99,14 +83,12 @@ def test_rows(rotated: RotatedMnist, limit: int) -> np.ndarray:
 
 def judge(model: Any, rotated: RotatedMnist, limit: int) -> dict[str, Any]:
     """All measures of z* on rotated test digits, their side information withheld."""
-    from filvm.analysis.disentanglement import disentanglement_report
-
     rows = test_rows(rotated, limit)
     factors = {"digit": rotated.test_labels[rows], "rotation": rotated.test_angles[rows]}
     z = encode_images(model.vae, rotated.test_images[rows])
     read = model.lens.predict_side_information(z)
     return {
-        "codes": disentanglement_report(model.lens.infer(z), factors, {"digit": 0, "rotation": 1}),
+        **judge_codes(model.lens, z, factors, {"digit": 0, "rotation": 1}),
         "secondary_network": {
             "digit_accuracy": float(np.mean(read["digit"] == factors["digit"])),
             "rotation_median_error": float(
@@ -146,19 +128,28 @@ def rotation_grid(run: Run) -> dict[str, np.ndarray]:
     )
 
 
-EXPERIMENTS = (
+EXPERIMENTS = tuple(
     Experiment(
-        "filvm-mnist-r",
-        "FILVM on rotated digits: digit and rotation (Figures 8 and 11)",
-        profiles(Settings()),
+        name,
+        summary,
+        profiles(
+            full,
+            quick={"epochs": 4, "train_limit": 5_000, "validation": 250},
+            smoke={"train_limit": 64, "validation": 16},
+        ),
         train,
         needs=NEEDS,
-    ),
-    Experiment(
-        "filvm-mnist-r-report",
-        "FILVM on rotated digits, the report's own recipe (Figures 8 and 11)",
-        profiles(REPORT),
-        train,
-        needs=NEEDS,
-    ),
+    )
+    for name, full, summary in (
+        (
+            "filvm-mnist-r",
+            Settings(),
+            "FILVM on rotated digits: digit and rotation (Figures 8 and 11)",
+        ),
+        (
+            "filvm-mnist-r-report",
+            REPORT,
+            "FILVM on rotated digits, the report's own recipe (Figures 8 and 11)",
+        ),
+    )
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from filvm.analysis.mutual_information import most_informative_dimensions
@@ -21,6 +22,7 @@ from filvm.experiments import (
     vae_sequences,
 )
 from filvm.experiments.lens import encode_images
+from filvm.figures.ablations import ablations_figure, ablations_markdown
 from filvm.figures.architectures import (
     architecture_figure,
     graphical_model_figure,
@@ -153,16 +155,18 @@ def figure_07(run: Run) -> Figure:
     return digit_latent_space_figure(clouds, factors["digit"], factors["thickness"])
 
 
+ROTATED_LENSES = {
+    "filvm-mnist-r-report": "FILVM, the report's recipe",
+    "filvm-mnist-r": "FILVM, ours",
+}
+
+
 def figure_08(run: Run) -> Figure:
     rotated = vae_mnist_r.rotated_digits(run)
     rows = lens_mnist_r.test_rows(rotated, 10_000)
     factors = {"digit": rotated.test_labels[rows], "rotation": rotated.test_angles[rows]}
     images = rotated.test_images[rows]
-    titles = {
-        "filvm-mnist-r-report": "FILVM, the report's recipe",
-        "filvm-mnist-r": "FILVM, ours",
-    }
-    clouds = [cloud(run.of(name), title, images, factors) for name, title in titles.items()]
+    clouds = [cloud(run.of(name), title, images, factors) for name, title in ROTATED_LENSES.items()]
     return digit_latent_space_figure(
         clouds,
         factors["digit"],
@@ -184,7 +188,14 @@ def cloud(run: Run, title: str, images: np.ndarray, factors: dict[str, np.ndarra
     except ValueError:
         x, y = most_informative_dimensions(z_star, factors).values()
         chosen = " (most informative)"
-    return Cloud(title, z_star[:, x], z_star[:, y], f"z*[{x}]{chosen}", f"z*[{y}]{chosen}")
+    alignment = run.metrics()["test"]["codes"]["alignment"]
+    label, number = factors
+    notes = [
+        f"{label} read from z*[{x}]: {alignment[label]['accuracy']:.3f}",
+        f"Spearman with z*[{y}]: {alignment[number]['spearman']:.2f}",
+    ]
+    x_label, y_label = f"z*[{x}]{chosen}", f"z*[{y}]{chosen}"
+    return Cloud(title, z_star[:, x], z_star[:, y], x_label, y_label, notes)
 
 
 def figure_10(run: Run) -> Figure:
@@ -192,12 +203,12 @@ def figure_10(run: Run) -> Figure:
 
 
 def figure_11(run: Run) -> Figure:
-    titles = {
-        "filvm-mnist-r-report": "FILVM, the report's recipe",
-        "filvm-mnist-r": "FILVM, ours",
-    }
+    grids = [
+        Grid(title, **lens_mnist_r.rotation_grid(run.of(name)))
+        for name, title in ROTATED_LENSES.items()
+    ]
     return digit_grid_figure(
-        [Grid(title, **lens_mnist_r.rotation_grid(run.of(name))) for name, title in titles.items()],
+        grids,
         measure_label="measured rotation (degrees)",
         form=".0f",
     )
@@ -461,6 +472,19 @@ def draw(name: str, run: Run, folder: Path) -> Path:
         with replacing(path.with_suffix(suffix)) as temporary:
             temporary.write_text(text(run.of(figure.needs[0])), "utf-8")
     return path
+
+
+def draw_ablations(table: pd.DataFrame, folder: Path) -> None:
+    """The table of `filvm.experiments.ablations` as ablations.png, .csv and .md in `folder`."""
+    figure = ablations_figure(table, baseline="FILVM, ours")
+    with replacing(folder / "ablations.png") as temporary:
+        figure.savefig(temporary, format="png", dpi=200)
+    for suffix, text in {
+        ".csv": table.to_csv(index=False),
+        ".md": ablations_markdown(table),
+    }.items():
+        with replacing(folder / f"ablations{suffix}") as temporary:
+            temporary.write_text(text, "utf-8")
 
 
 def sample_note(run: Run, needs: Sequence[str]) -> str:

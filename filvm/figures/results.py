@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from filvm.experiments import EXPERIMENTS, Run
+from filvm.figures.claims import claims_table
 from filvm.figures.report import sample_note
 from filvm.files import replacing
 
@@ -84,7 +85,19 @@ def lens_results(attribute: str) -> list[Result]:
         Result(
             "5.3.1", "digit read from its own dimension", None, f"{codes}.alignment.digit.accuracy"
         ),
-        Result("5.3.1", "digit read from all others", None, f"{codes}.leakage.digit.accuracy"),
+        Result(
+            "5.3.1",
+            "digit read from all others, z* drawn from q(z*|z), by trees or a kernel machine",
+            None,
+            "test.sampled_codes.leakage.digit.accuracy",
+        ),
+        Result("", "the same, centres of q(z*|z)", None, f"{codes}.leakage.digit.accuracy"),
+        Result(
+            "",
+            "the same, centres, by logistic regression",
+            None,
+            f"{codes}.leakage_linear.digit.accuracy",
+        ),
         Result(
             "5.3.1",
             f"Spearman of the second dimension with {attribute}",
@@ -235,7 +248,13 @@ RESULTS = {
 
 
 def write_results(run: Run, path: Path) -> None:
-    """Write the table for the profile of `run`, from the runs that are complete."""
+    """Write `results_markdown` to a file."""
+    with replacing(path) as temporary:
+        temporary.write_text(results_markdown(run), "utf-8")
+
+
+def results_markdown(run: Run) -> str:
+    """The tables for the profile of `run`, from the runs that are complete."""
     lines = [
         f"# Results, profile `{run.profile}`",
         "",
@@ -254,5 +273,5 @@ def write_results(run: Run, path: Path) -> None:
         lines += ["| report's section | what | report | ours | |", "|---|---|---|---|---|"]
         lines += [f"| {' | '.join(result.row(of.metrics()))} |" for result in rows]
         lines.append("")
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(lines), "utf-8")
+    lines += claims_table(run)
+    return "\n".join(lines)

@@ -331,7 +331,7 @@ class FILVM(ILVM):
     The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's own FILVM.
     """
 
-    default_weights: ClassVar = {Categorical: 10.0, Continuous: 40.0}
+    default_weights: ClassVar = {Categorical: 30.0, Continuous: 60.0}
 
     def __init__(
         self,
@@ -340,9 +340,9 @@ class FILVM(ILVM):
         *,
         ordered_softmax: bool = True,
         informed_generative: bool = True,
-        swap_weight: float = 10.0,
+        swap_weight: float = 25.0,
         positive_slopes: bool = True,
-        independence_weight: float = 100.0,
+        independence_weight: float = 200.0,
         **kwargs: Any,
     ) -> None:
         _check_at_least("swap_weight", swap_weight, 0)

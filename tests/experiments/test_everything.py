@@ -5,8 +5,9 @@ import math
 
 import pytest
 
-from filvm.experiments import EXPERIMENTS, run_experiment
-from filvm.figures.report import FIGURES, draw
+from filvm.experiments import EXPERIMENTS, Run, RunError, ablations, run_experiment
+from filvm.figures.publish import publish
+from filvm.figures.report import FIGURES, draw, draw_ablations
 from filvm.figures.results import write_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
@@ -50,3 +51,43 @@ def test_the_table_has_every_experiment_with_results(trained_runs, tmp_path):
     text = (tmp_path / "RESULTS.md").read_text("utf-8")
     assert "nan" not in text
     assert "## vae-mnist" in text
+
+
+def test_ablations_train_every_variant_with_every_seed_once(trained_runs, tmp_path, monkeypatch):
+    chosen = ("ILVM", "side information of 100 digits")
+    monkeypatch.setattr(ablations, "VARIANTS", {v: ablations.VARIANTS[v] for v in chosen})
+    monkeypatch.setattr(ablations, "SEEDS", (0, 1))
+    table = ablations.run_all(trained_runs, jobs=1)
+    assert list(table["variant"]) == [chosen[0]] * 2 + [chosen[1]] * 2
+    assert list(table["seed"]) == [0, 1, 0, 1]
+    assert table["digit on request"].isna().tolist() == [True, True, False, False]
+    numbers = table.drop(columns=["variant", "seed"])
+    assert not numbers.iloc[0].equals(numbers.iloc[1])  # another seed, another lens
+    settings = trained_runs.of(ablations.folder_name(chosen[1], 1)).config()["settings"]
+    assert (settings["known"], settings["seed"]) == (100, 1)
+    monkeypatch.setattr(ablations, "train", None)  # all is done
+    assert ablations.run_all(trained_runs, jobs=1).equals(table)
+
+    draw_ablations(table.assign(variant=["FILVM, ours"] * 2 + ["other"] * 2), tmp_path)
+    assert (tmp_path / "ablations.png").stat().st_size > 5_000
+    assert "| other |" in (tmp_path / "ablations.md").read_text("utf-8")
+
+
+def test_what_was_not_made_from_mnist_is_not_published(trained_runs, tmp_path):
+    with pytest.raises(RunError, match="5,000 digits"):
+        publish(trained_runs, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_figures_and_tables_of_a_complete_run_are_published(tmp_path):
+    run = Run("", "smoke", tmp_path / "runs")
+    with pytest.raises(RunError, match="is missing"):
+        publish(run, tmp_path / "docs")
+    made = run.folder
+    (made / "figures").mkdir(parents=True)
+    (made / "RESULTS.md").write_text("the table")
+    for name in FIGURES:
+        (made / "figures" / f"{name}.png").write_bytes(name.encode())
+    for name in ("RESULTS.md", *(f"figures/{name}.png" for name in FIGURES)):
+        assert tmp_path / "docs" / name in publish(run, tmp_path / "docs")
+        assert (tmp_path / "docs" / name).read_bytes() == (made / name).read_bytes()

@@ -1,0 +1,78 @@
+"""Every command and every piece of Python in the README does what it says, on few digits."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import filvm.data
+from filvm import cli
+from filvm.data.mnist import load_sample
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+COMMANDS = [
+    re.split(r"\s{2,}|\s#", line)[0].strip()
+    for language, code in BLOCKS
+    if not language
+    for line in code.replace("\\\n", " ").splitlines()
+    if line.strip()
+]
+
+
+@pytest.fixture
+def few_digits(monkeypatch, tmp_path):
+    """An empty working folder, where MNIST is 256 digits."""
+    sample = load_sample()
+    few = replace(
+        sample,
+        train_images=sample.train_images[::16],
+        train_labels=sample.train_labels[::16],
+        test_images=sample.test_images[::16],
+        test_labels=sample.test_labels[::16],
+    )
+    monkeypatch.setattr(filvm.data, "load_mnist", lambda *_, **__: few)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_has_python_and_commands():
+    assert len(PYTHON) >= 2
+    assert {command.split()[0] for command in COMMANDS} <= {"make", "filvm", "docker", "python"}
+
+
+def test_the_python_of_the_readme_runs_from_top_to_bottom(few_digits):
+    names: dict = {}
+    for code in PYTHON:
+        exec(compile(code, "README.md", "exec"), names)
+    assert names["thicker"].shape == (10, 28, 28, 1)
+    assert (few_digits / "my_lens" / "saved_model.pb").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:MNIST could not be had")
+def test_the_commands_of_the_readme_run(monkeypatch, tmp_path, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FILVM_MNIST_DIR", raising=False)
+    (tmp_path / "data" / "mnist").mkdir(parents=True)
+    shutil.copy(ROOT / "data" / "README.md", tmp_path / "data")
+    ours = [command.split()[1:] for command in COMMANDS if command.startswith("filvm ")]
+    assert ours
+    for words in ours:
+        small = ["smoke" if word == "quick" else word for word in words]
+        assert cli.main(small) == 0, capfd.readouterr().err
+    assert (tmp_path / "my-runs" / "smoke" / "figures" / "figure_03.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "command", sorted({command for command in COMMANDS if command.startswith("make ")})
+)
+def test_a_make_target_of_the_readme_is_there(command):
+    shown = subprocess.run(
+        [*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
