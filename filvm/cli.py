@@ -235,13 +235,13 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _figures(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import RunError
+    from filvm.experiments import FinishedRun, RunError
     from filvm.figures.report import FIGURES, draw
     from filvm.figures.results import write_results
 
     if unknown := set(arguments.figure) - set(FIGURES):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
-    run = _run("", arguments)
+    run = FinishedRun(**vars(_run("", arguments)))
     folder = arguments.runs / arguments.profile / "figures"
     for name in arguments.figure or FIGURES:
         with _timed(name):

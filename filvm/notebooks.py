@@ -7,21 +7,18 @@ beside the folder of the notebooks.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filvm.experiments import EXPERIMENTS, PROFILES, Run, RunError, run_experiment
+from filvm.experiments import EXPERIMENTS, PROFILES, FinishedRun, Run, RunError, run_experiment
 from filvm.files import replacing
 
 if TYPE_CHECKING:
-    import tf_keras as keras
     from matplotlib.figure import Figure
 
 FOLDER = Path("notebooks")  # of the repository, where the command is called
@@ -30,20 +27,6 @@ CELL_TIMEOUT = 3 * 3600  # seconds; a cell may have to train
 
 
 # What cells call.
-
-
-@dataclass(frozen=True)
-class NotebookRun(Run):
-    """A run whose model is loaded once, for the cells of a notebook ask for it again and again."""
-
-    def model(self) -> keras.Model:
-        self.check_done()
-        return _loaded(self, self.digest())
-
-
-@functools.cache
-def _loaded(run: NotebookRun, digest: str) -> keras.Model:
-    return Run.model(run)
 
 
 def trained(*names: str) -> Run:
@@ -55,11 +38,12 @@ def trained(*names: str) -> Run:
     if profile not in PROFILES:
         raise RunError(f"FILVM_PROFILE is {profile!r}; expected one of {', '.join(PROFILES)}")
     above = Path("..") if Path.cwd().name == "notebooks" else Path()
-    run = NotebookRun(
+    run = FinishedRun(
         names[0] if names else "",
         profile,
         Path(os.environ.get("FILVM_RUNS", above / "runs")),
         Path(os.environ.get("FILVM_DATA", above / "data")),
+        require_mnist=bool(os.environ.get("FILVM_REQUIRE_MNIST")),
     )
     missing = [name for name in _with_needs(names) if run.of(name).digest() is None]
     for place, name in enumerate(missing, start=1):
@@ -138,9 +122,12 @@ def execute(name: str, run: Run, folder: Path = FOLDER) -> Path:
     what goes to stderr, sliders, and everything about the machine and the time. A RunError says
     which cell failed and how.
     """
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    try:
+        import nbformat
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+    except ImportError as error:
+        raise RunError(f"{error}: `pip install 'filvm[notebooks]'` brings it") from None
 
     notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
     paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
@@ -149,6 +136,7 @@ def execute(name: str, run: Run, folder: Path = FOLDER) -> Path:
         "FILVM_PROFILE": run.profile,
         "FILVM_RUNS": str(run.runs_dir.resolve()),
         "FILVM_DATA": str(run.data_dir.resolve()),
+        "FILVM_REQUIRE_MNIST": "1" if run.require_mnist else "",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     client = NotebookClient(

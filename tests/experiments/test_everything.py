@@ -2,10 +2,11 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
-from filvm.experiments import EXPERIMENTS, Run, RunError, ablations, run_experiment
+from filvm.experiments import EXPERIMENTS, FinishedRun, Run, RunError, ablations, run_experiment
 from filvm.figures.publish import publish
 from filvm.figures.report import FIGURES, draw, draw_ablations
 from filvm.figures.results import write_results
@@ -39,9 +40,23 @@ def test_an_experiment_that_is_done_is_not_done_again(trained_runs, name):
     assert (run.folder / "metrics.json").stat().st_mtime_ns == before
 
 
+def test_a_finished_run_loads_its_model_once_until_it_is_made_anew(trained_runs, tmp_path):
+    folder = tmp_path / "smoke" / "vae-mnist"
+    shutil.copytree(trained_runs.of("vae-mnist").folder, folder)
+    run = FinishedRun("vae-mnist", "smoke", tmp_path)
+    model = run.model()
+    assert run.of("ilvm-mnist").of("vae-mnist").model() is model
+    assert Run("vae-mnist", "smoke", tmp_path).model() is not model
+    (folder / ".done").write_text("another\n")
+    assert run.model() is not model
+    (folder / ".done").unlink()
+    with pytest.raises(RunError, match="is not a complete run"):
+        run.model()
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn_from_its_runs(trained_runs, tmp_path, name):
-    path = draw(name, trained_runs, tmp_path)
+    path = draw(name, FinishedRun(**vars(trained_runs)), tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 5_000
 
