@@ -33,7 +33,7 @@ class LensSettings:
     informed_generative: bool = True
     swap_weight: float = 25.0
     positive_slopes: bool = True
-    independence_weight: float = 200.0
+    independence_weight: float = 150.0
     epochs: int = 16
     batch_size: int = 256
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth

@@ -35,6 +35,7 @@ ATTRIBUTES = (Categorical("digit", 10), Continuous("thickness"))
 class Settings(LensSettings):
     digit_weight: float = 30.0  # lambda of equation (8); 1 is the report's
     thickness_weight: float = 60.0
+    latent_variance: float = 0.06
     known: int = 0  # how many training digits have their side information; 0: all
     validation: int = 10_000  # of the training digits, the last ones: they choose the weights
 

@@ -6,7 +6,7 @@ proposes; Figures 9, 12 and B4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,72 +14,38 @@ import numpy as np
 from filvm.data import Continuous
 from filvm.data.sequences import TABLE_1, Sequences, sequences_to_lists
 from filvm.experiments import vae_sequences
+from filvm.experiments.lens import (
+    LensSettings,
+    Samples,
+    as_reported,
+    fit_lens,
+    judge_codes,
+    make_lens,
+    profiles,
+)
 from filvm.experiments.runs import Experiment, Run
 
 if TYPE_CHECKING:
     from filvm.analysis.manipulation import Effects
-    from filvm.models import Lens
 
 RANGES = {**TABLE_1, "final": (3, 2450)}
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(LensSettings):
     attributes: tuple[str, ...] = ("start", "step", "length")  # z*_0, z*_1 and z*_2 are theirs
-    num_flows: int = 5  # the report's
-    hidden_units: tuple[int, ...] = (256, 256, 256)  # of each of the three networks
-    beta: float = 1.0  # of equation (8)
     attribute_weight: float = 20.0  # lambda of equation (8); 1 is the report's
-    latent_variance: float = 0.01  # of p(z|z*), in standardised units
-    informed_generative: bool = True  # the amendments that concern numbers
-    swap_weight: float = 5.0
-    positive_slopes: bool = True
-    independence_weight: float = 0.0  # of the dimension that no attribute owns
+    hidden_units: tuple[int, ...] = (256, 256, 256)
+    latent_variance: float = 0.01
+    swap_weight: float = 50.0
     epochs: int = 20
-    batch_size: int = 256
-    learning_rate: float = 1e-3  # falls along a cosine to a hundredth
     train_limit: int = 60_000  # train on the first so many sequences of the VAE's; 0: on all
-    seed: int = 0
 
 
 START_STEP = Settings(attributes=("start", "step"))
 # The report's objective: every term weighs the same, heads from random starts.
-REPORT = replace(
-    START_STEP,
-    attribute_weight=1.0,
-    informed_generative=False,
-    swap_weight=0.0,
-    positive_slopes=False,
-)
-
-
-def profiles(full: Settings) -> dict[str, Settings]:
-    """The three profiles of one recipe."""
-    return {
-        "full": full,
-        "quick": replace(full, epochs=6, train_limit=20_000),
-        "smoke": replace(full, epochs=2, hidden_units=(32, 32), train_limit=512, batch_size=64),
-    }
-
-
-def make_lens(settings: Settings, latent_dim: int) -> Lens:
-    """The untrained lens of these settings."""
-    from filvm.models import FILVM
-
-    return FILVM(
-        latent_dim,
-        [Continuous(name) for name in settings.attributes],
-        num_flows=settings.num_flows,
-        hidden_units=settings.hidden_units,
-        beta=settings.beta,
-        attribute_weights=settings.attribute_weight,
-        latent_variance=settings.latent_variance,
-        informed_generative=settings.informed_generative,
-        swap_weight=settings.swap_weight,
-        positive_slopes=settings.positive_slopes,
-        independence_weight=settings.independence_weight,
-        seed=settings.seed,
-    )
+REPORT = as_reported(START_STEP, attribute_weight=1.0)
+SMALLER = {"quick": {"epochs": 6, "train_limit": 20_000}, "smoke": {"train_limit": 512}}
 
 
 def known_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -89,52 +55,36 @@ def known_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, 
 
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train on the latents, save VAE and lens as one model, and measure on the test sequences."""
-    import tensorflow as tf
     import tf_keras as keras
 
-    from filvm.experiments.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
     from filvm.models import LensPipeline
 
     sequences = vae_sequences.splits_of(run.of("vae-sequences"))
     vae = run.of("vae-sequences").model()
 
-    def samples(part: Sequences) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def samples(part: Sequences) -> Samples:
         return vae.encode(part)[0], known_attributes(part, settings.attributes)
 
-    known = samples(sequences.train[: settings.train_limit or None])
-    steps = steps_per_epoch(len(known[0]), settings.batch_size)
-
+    chosen = sequences.train[: settings.train_limit or None]
     keras.utils.set_random_seed(settings.seed)
-    lens = make_lens(settings, vae.latent_dim)
-    lens.adapt(*known)
-    lens.compile(
-        cosine_adam(settings.learning_rate, settings.epochs * steps),
-        steps_per_execution=min(steps, 32),
+    lens = make_lens(
+        settings,
+        vae.latent_dim,
+        [Continuous(name) for name in settings.attributes],
+        dict.fromkeys(settings.attributes, settings.attribute_weight),
     )
-
-    def batches(first_epoch: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            known,
-            settings.batch_size,
-            seed=settings.seed,
-            first_epoch=first_epoch,
-            epochs=settings.epochs,
-        )
-
-    held_out = tf.data.Dataset.from_tensor_slices(samples(sequences.validation)).batch(1000)
-    history = fit(lens, batches, run=run, epochs=settings.epochs, steps=steps, validation=held_out)
+    seconds = fit_lens(settings, run, lens, samples(chosen), samples(sequences.validation))
     model = LensPipeline(vae, lens)
     run.save_model(model)
     return {
-        "test": judge(model, sequences.test),
-        "training_seconds": sum(row["seconds"] for row in history),
+        "test": judge(model, sequences.test[: settings.test_limit]),
+        "training_seconds": seconds,
     }
 
 
 def judge(model: Any, sequences: Sequences) -> dict[str, Any]:
     """All measures of z* on the given sequences, their side information withheld."""
     from filvm.analysis.correlation import spearman
-    from filvm.analysis.disentanglement import disentanglement_report
     from filvm.analysis.sequences import decoded_attributes, moved_shares, sequence_errors
 
     names = model.lens.names
@@ -151,9 +101,7 @@ def judge(model: Any, sequences: Sequences) -> dict[str, Any]:
 
     centre, rests = np.zeros((1, z_star.shape[1])), z_star[: max(len(z_star) // 50, 1)]
     return {
-        "codes": disentanglement_report(
-            z_star, known_attributes(sequences, tuple(names)), assigned
-        ),
+        **judge_codes(model.lens, z, known_attributes(sequences, tuple(names)), assigned),
         "spearman": {name: list(map(float, row)) for name, row in spearman(z_star, every).items()},
         "moved": moved_shares(attributes_of, RANGES, centre),
         "moved_elsewhere": moved_shares(attributes_of, RANGES, rests),
@@ -207,21 +155,21 @@ EXPERIMENTS = (
     Experiment(
         "filvm-sequences",
         "FILVM on sequences: start, step and length (Figures 9, 12, B4)",
-        profiles(Settings()),
+        profiles(Settings(), **SMALLER),
         train,
         needs=("vae-sequences",),
     ),
     Experiment(
         "filvm-sequences-start-step",
         "FILVM on sequences: start and step alone, as the report's (Figures 9, 12)",
-        profiles(START_STEP),
+        profiles(START_STEP, **SMALLER),
         train,
         needs=("vae-sequences",),
     ),
     Experiment(
         "filvm-sequences-report",
         "FILVM on sequences, the report's own recipe (Figures 9, 12, B4)",
-        profiles(REPORT),
+        profiles(REPORT, **SMALLER),
         train,
         needs=("vae-sequences",),
     ),

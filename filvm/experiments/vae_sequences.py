@@ -20,16 +20,15 @@ class Settings:
     units: int = 64  # of both GRUs
     dense_units: int = 128  # of the dense layers around z
     context_units: int = 16  # what the decoder cell is told of z
-    first_sd: float = (
-        50.0  # of the likelihood, in the numbers' units; falls evenly in its logarithm
-    )
+    first_sd: float = 50.0  # of the likelihood, in the numbers' units; its logarithm falls evenly
     last_sd: float = 0.3
     annealing: float = 0.8  # of all training steps; the rest is at last_sd
     length_weight: float = 30.0  # of the length's likelihood, which the numbers' would drown
+    balanced: bool = True  # the numbers of short sequences count as much as those of long ones
     beta: float = 1.0  # of the KL term
-    epochs: int = 12
-    batch_size: int = 256
-    learning_rate: float = 3e-3  # falls along a cosine to a thousandth
+    epochs: int = 10
+    batch_size: int = 128  # more steps are worth more than surer ones
+    learning_rate: float = 1e-2  # falls along a cosine to a thousandth
     beta_2: float = 0.98  # Adam's: gradients grow as the sd falls, so it must forget early ones
     sequences: int = 250_000  # to train on
     validation: int = 10_000  # these choose the weights
@@ -90,6 +89,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
         last_sd=settings.last_sd,
         annealing_steps=int(settings.annealing * all_steps),
         length_weight=settings.length_weight,
+        balanced=settings.balanced,
         beta=settings.beta,
         seed=settings.seed,
     )

@@ -121,8 +121,9 @@ def effects_figure(effects: Mapping[str, Effects], *, title: str = "") -> Figure
     """Figure 12: a row for each dimension that is swept, a column for each attribute.
 
     Args:
-        effects: by the model's name; all with the same attributes and number of dimensions. Each
-            panel tells over which share of the attribute's range (grey) the sweep moves it.
+        effects: by the model's name; all with the same attributes and number of dimensions. Above
+            each panel is told over which share of the attribute's range (grey) the sweep moves it.
+        title: of the legend.
     """
     first = next(iter(effects.values()))
     dimensions = len(next(iter(first.read.values())))
@@ -130,7 +131,7 @@ def effects_figure(effects: Mapping[str, Effects], *, title: str = "") -> Figure
     axes = figure.subplots(dimensions, len(first.read), squeeze=False, sharex=True, sharey="col")
     moved = {model: effect.moved() for model, effect in effects.items()}
     for column, (name, (low, high)) in zip(axes.T, first.ranges.items(), strict=True):
-        column[0].set_title(name, fontsize=9)
+        column[0].set_title(name, fontsize=9, pad=14)
         for i, axis in enumerate(column):
             axis.axhspan(low, high, color="0.94", zorder=0)
             for place, (model, effect) in enumerate(effects.items()):
@@ -138,18 +139,18 @@ def effects_figure(effects: Mapping[str, Effects], *, title: str = "") -> Figure
                 read = effect.read[name][i]
                 axis.plot(effect.values, read, color=colour, ls=style, lw=1.6, label=model)
                 axis.text(
-                    0.5,
-                    0.97 - 0.14 * place,
+                    (place + 0.5) / len(effects),
+                    1.01,
                     f"{100 * moved[model][name][i]:.0f} %",
                     color=colour,
                     transform=axis.transAxes,
                     fontsize=7,
                     ha="center",
-                    va="top",
+                    va="bottom",
                 )
             axis.tick_params(labelsize=7, length=2)
             axis.spines[["top", "right"]].set_visible(False)
-        column[-1].set_xlabel("value set", fontsize=8)
+        column[-1].set_xlabel("value it is set to", fontsize=8)
     for i, axis in enumerate(axes[:, 0]):
         axis.set_ylabel(f"z*[{i}] swept", fontsize=8)
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -175,7 +176,8 @@ def swept_sequences_figure(
     """Figure B4 as a picture: the sequences each dimension makes as it is swept.
 
     Args:
-        models: by the model's name, for each dimension and each of the values, one sequence.
+        models: by the model's name, for each dimension and each of the values, one sequence; its
+            end is marked.
         values: float [v], what the swept dimension is set to; the others are 0.
     """
     dimensions = len(next(iter(models.values())))
@@ -188,6 +190,8 @@ def swept_sequences_figure(
             for value, sequence in pairs:  # the shortest last, for it may lie on longer ones
                 colour = colormaps["viridis"](norm(value))
                 axis.plot(sequence, color=colour, lw=1.0, marker="o", ms=1.6)
+                end = (len(sequence) - 1, sequence[-1])
+                axis.plot(*end, color=colour, marker="s", ms=4, mec="black", mew=0.4, zorder=3)
             axis.tick_params(labelsize=7, length=2)
             axis.spines[["top", "right"]].set_visible(False)
             axis.set_title(f"z*[{i}] swept", fontsize=8)

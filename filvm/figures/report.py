@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from filvm.analysis.correlation import spearman
 from filvm.analysis.mutual_information import most_informative_dimensions
 from filvm.experiments import (
     Run,
@@ -298,13 +299,31 @@ def figure_09(run: Run) -> Figure:
     clouds = []
     for name, title in SEQUENCE_LENSES.items():
         z_star, attributes = lens_sequences.latents_and_attributes(run.of(name))
-        clouds.append(Cloud(title.replace(", ", ",\n", 1), z_star[:, 0], z_star[:, 1]))
+        two_lines = title.replace(", ", ",\n", 1)
+        clouds.append(sequence_cloud(two_lines, z_star, (0, 1), attributes))
+    clouds.append(sequence_cloud("the same", z_star, (2, 3), attributes))  # where length is
     return sequence_latent_space_figure(clouds, attributes)
+
+
+def sequence_cloud(
+    title: str, z_star: np.ndarray, shown: tuple[int, int], attributes: dict[str, np.ndarray]
+) -> Cloud:
+    """Two dimensions of z*, noted with their Spearman correlations with each attribute."""
+    rho = spearman(z_star[:, shown], attributes).values()
+    notes = [f"$\\rho_x = {_zero(x):.2f}$   $\\rho_y = {_zero(y):.2f}$" for x, y in rho]
+    x_label, y_label = (f"z*[{i}]" for i in shown)
+    return Cloud(title, *z_star[:, shown].T, x_label, y_label, notes)
+
+
+def _zero(value: float) -> float:
+    """Without the sign of a zero of two decimals."""
+    return round(value, 2) + 0.0
 
 
 def figure_12(run: Run) -> Figure:
     return effects_figure(
-        {title: lens_sequences.effects(run.of(name)) for name, title in SEQUENCE_LENSES.items()}
+        {title: lens_sequences.effects(run.of(name)) for name, title in SEQUENCE_LENSES.items()},
+        title="share of the attribute's range (grey) over which the sweep moves it:",
     )
 
 

@@ -342,7 +342,7 @@ class FILVM(ILVM):
         informed_generative: bool = True,
         swap_weight: float = 25.0,
         positive_slopes: bool = True,
-        independence_weight: float = 200.0,
+        independence_weight: float = 150.0,
         **kwargs: Any,
     ) -> None:
         _check_at_least("swap_weight", swap_weight, 0)
@@ -430,8 +430,10 @@ class FILVM(ILVM):
 
     def free_dependence(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> tf.Tensor:
         """How much the dimensions no attribute owns tell of the attributes, summed over these."""
-        # Of at most 256 samples, for the cost is quadratic.
-        of_free = gaussian_kernel(z_star[:256, len(self.attributes) :])
+        # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
+        # dimension that is hardly used can still rank samples by an attribute.
+        free = z_star[:256, len(self.attributes) :]
+        of_free = gaussian_kernel(free / (tf.math.reduce_std(free, axis=0) + 1e-3))
         total = tf.zeros([])
         for attribute, seen in zip(self.attributes, encoded, strict=True):
             seen = seen[:256]

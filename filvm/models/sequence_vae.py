@@ -5,7 +5,7 @@
     decoder cell    h_t = GRU([context(z), y_{t-1}], h_{t-1});  y_t = dense(h_t);  y_{-1} = -1
     length decoder  p(length | z) = softmax(dense(z)), over 1 .. max_length
 
-    ln p(x|z) = sum_{t < length} ln N(x_t; y_t(z), sd^2) + length_weight * ln p(length | z)
+    ln p(x|z) = sum_{t < length} ln N(x_t; y_t(z), sd^2) + ln p(length | z)
 
 Section 2.1, A.1.2 and Figures A2-A4 of the report; the GRU is Cho et al. 2014, arXiv:1406.1078.
 The decoder never sees the true sequence, in training or later: it continues what it said itself.
@@ -213,9 +213,15 @@ class SequenceVAE(VAE):
             it falls from the first to the last, so that training finds its way and then becomes
             exact. A function of the optimiser's step count, so that a resumed run goes on with it.
         annealing_steps: the training steps that takes; 0: `last_sd` from the start.
-        length_weight: of the length's likelihood. With 1 it is the ELBO; a small sd makes the
-            numbers outweigh the length by far.
+        length_weight: of the length's likelihood in the loss; a small sd makes the numbers outweigh
+            the length by far.
+        balanced: whether the loss weighs the numbers' likelihood of each sequence by mean length /
+            length, so that the numbers of a short sequence, whose steps are the hardest to tell,
+            count together as much as those of a long one.
         beta: weight of the KL term.
+
+    With length_weight 1, beta 1 and without `balanced` the loss is the negative ELBO; any other
+    choice departs from it, and `elbo_terms` still gives the ELBO's own terms.
         seed: of the noise; the weights follow `keras.utils.set_random_seed`, as in any Keras model.
 
     Sequences are float32 [n, max_length, 1], of positive numbers, zero after their length;
@@ -223,14 +229,15 @@ class SequenceVAE(VAE):
     `compile("adam", jit_compile=True)`. Metrics, beside those of `VAE`: `number_loss` and
     `length_loss`, in nats per sequence, and `absolute_error`, the mean over numbers in their units.
 
-    **Texts.** The encoder's GRU, `Autoregression` and the length decoder know of vectors and
-    lengths alone. A version for categorical tokens needs four things: an `Embedding` in place of
-    `NumberFeatures`, with `mask_zero=True`, so that 0 stays the padding; in the
-    decoder cell a dense layer to one logit a token in place of `number`, and the embedding of the
-    token so chosen (or of the softmax's mean, which has a gradient) as what is fed back, with a
-    token of its own for "first" in place of -1; a masked cross-entropy in place of
-    `masked_gaussian_log_likelihood`; and the most probable token in `observation`. There is no
-    standard deviation to anneal then; anneal `beta` from 0 instead, lest z goes unused.
+    **Texts.** The encoder's GRU, `Autoregression`, the length decoder and the masks know of vectors
+    and lengths alone. A version for categorical tokens needs five things. `sequences_array` makes
+    of texts token numbers [n, max_length], 0 the padding. The encoder has an `Embedding` with
+    `mask_zero=True` in place of `NumberFeatures`. The decoder cell ends in one logit a token in
+    place of `number`, which `Autoregression` gives it back: told softmax(previous logits) times the
+    embedding, it has a gradient, and at first, where all are -1, every token alike; no `Rescaling`
+    after it. A masked cross-entropy takes the place of `masked_gaussian_log_likelihood`, and
+    `observation` gives the likeliest token. There is no standard deviation to anneal then; anneal
+    `beta` from 0 instead, lest z goes unused.
 
     >>> from filvm.data.sequences import make_sequences
     >>> vae = SequenceVAE(latent_dim=4, max_length=6, units=8, dense_units=8)
@@ -256,6 +263,7 @@ class SequenceVAE(VAE):
         last_sd: float = 0.5,
         annealing_steps: int = 10_000,
         length_weight: float = 10.0,
+        balanced: bool = True,
         beta: float = 1.0,
         seed: int = 0,
         **kwargs: Any,
@@ -277,6 +285,7 @@ class SequenceVAE(VAE):
         self.first_sd, self.last_sd = first_sd, last_sd
         self.annealing_steps = annealing_steps
         self.length_weight = length_weight
+        self.balanced = balanced
         self.own_trackers = [
             keras.metrics.Mean(name=name)
             for name in ("number_loss", "length_loss", "absolute_error")
@@ -293,6 +302,7 @@ class SequenceVAE(VAE):
             "last_sd": last_sd,
             "annealing_steps": annealing_steps,
             "length_weight": length_weight,
+            "balanced": balanced,
             "beta": beta,
             "seed": seed,
         }
@@ -322,13 +332,13 @@ class SequenceVAE(VAE):
 
     def log_likelihood(self, x: tf.Tensor, decoded: Any) -> tf.Tensor:
         of_numbers, of_length = self.log_likelihoods(x, decoded)
-        return of_numbers + self.length_weight * of_length
+        return of_numbers + of_length
 
     def elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The terms of the ELBO for one draw of z, and the error they come from.
 
-        Returns `log_likelihood` [batch] and `kl` [batch, latent_dim] as every VAE; its two parts
-        `number_log_likelihood` and `length_log_likelihood` [batch], unweighted; and
+        Returns `log_likelihood` [batch] and `kl` [batch, latent_dim] as every VAE, the ELBO's own;
+        the former's two parts, `number_log_likelihood` and `length_log_likelihood` [batch]; and
         `absolute_error`, a scalar: the mean over the numbers of the batch.
         """
         z_mean, z_log_var = self.encoder(x, training=True)
@@ -337,7 +347,7 @@ class SequenceVAE(VAE):
         mask = padding_mask(x)
         errors = tf.reduce_sum(mask * tf.abs(x - decoded[0]))
         return {
-            "log_likelihood": of_numbers + self.length_weight * of_length,
+            "log_likelihood": of_numbers + of_length,
             "kl": gaussian_kl(z_mean, z_log_var),
             "number_log_likelihood": of_numbers,
             "length_log_likelihood": of_length,
@@ -346,7 +356,11 @@ class SequenceVAE(VAE):
 
     def losses_of(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         terms = self.elbo_terms(x, seed)
-        reconstruction = -tf.reduce_mean(terms["log_likelihood"])
+        of_numbers, of_length = terms["number_log_likelihood"], terms["length_log_likelihood"]
+        if self.balanced:
+            lengths = tf.reduce_sum(padding_mask(x), axis=[1, 2])
+            of_numbers *= tf.math.divide_no_nan(tf.reduce_mean(lengths), lengths)
+        reconstruction = -tf.reduce_mean(of_numbers + self.length_weight * of_length)
         kl = tf.reduce_mean(tf.reduce_sum(terms["kl"], axis=-1))
         return {
             "loss": reconstruction + self.beta * kl,

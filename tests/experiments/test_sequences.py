@@ -7,8 +7,6 @@ from filvm.experiments import EXPERIMENTS, Run, run_experiment
 from filvm.experiments import lens_sequences as lens
 from filvm.experiments import vae_sequences as vae
 
-LENSES = [name for name in EXPERIMENTS if name.startswith("filvm-sequences")]
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -44,20 +42,13 @@ def test_a_lens_trains_on_the_vae_measures_every_level_and_gives_what_figures_ne
     assert test["codes"]["assigned"] == {"start": 0, "step": 1, "length": 2}
     for table in ("spearman", "moved", "moved_elsewhere"):
         assert {key: len(row) for key, row in test[table].items()} == dict.fromkeys(lens.RANGES, 4)
+    assert own.model().lens.attribute_weights == {"start": 20.0, "step": 20.0, "length": 20.0}
     z_star, values = lens.latents_and_attributes(own, count=50)
     assert z_star.shape == (50, 4)
     assert set(values) == {"start", "step", "length", "final"}
     assert lens.effects(own, points=5).read["step"].shape == (4, 5)
     groups = lens.swept_sequences(own, points=3)
     assert [len(group) for group in groups] == [3, 3, 3, 3]
-
-
-@pytest.mark.parametrize("name", LENSES)
-def test_every_variant_makes_the_lens_its_settings_say(name):
-    settings = EXPERIMENTS[name].profiles["smoke"]
-    model = lens.make_lens(settings, latent_dim=4)
-    assert tuple(model.names) == settings.attributes
-    assert set(model.attribute_weights.values()) == {settings.attribute_weight}
 
 
 def test_the_report_recipe_is_the_reports():

@@ -90,6 +90,20 @@ def test_the_cell_starts_from_minus_one_and_zero_and_hears_itself():
         np.testing.assert_allclose(said[:, t], output, rtol=1e-5)
 
 
+def test_a_cell_may_say_a_distribution_over_tokens_in_place_of_a_number():
+    layers = keras.layers
+    context, logits, state = (keras.Input([size]) for size in (3, 7, 4))
+    told = layers.Dense(5, use_bias=False)(layers.Softmax()(logits))  # the tokens' embeddings
+    output, new_state = layers.GRUCell(4)(layers.Concatenate()([context, told]), state)
+    cell = keras.Model([context, logits, state], [layers.Dense(7)(output), new_state])
+    said = Autoregression(cell, steps=6)(tf.ones([2, 3]))
+    assert said.shape == (2, 6, 7)
+    with tf.GradientTape() as tape:
+        likelihood = tf.nn.log_softmax(Autoregression(cell, steps=6)(tf.ones([2, 3])))[:, -1, 0]
+    gradients = tape.gradient(likelihood, cell.trainable_variables)
+    assert all(float(tf.reduce_max(tf.abs(gradient))) > 0 for gradient in gradients)
+
+
 def test_a_loop_says_what_the_unrolled_steps_say():
     cell = decoder_cell(context_units=3, units=4)
     context = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -99,13 +113,24 @@ def test_a_loop_says_what_the_unrolled_steps_say():
     np.testing.assert_allclose(looped[:, :UNROLL_UP_TO], unrolled, rtol=1e-4, atol=1e-5)
 
 
-def test_the_named_terms_add_up_to_the_loss(vae, sequences):
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_named_terms_add_up_to_the_loss(sequences, balanced):
+    vae = SequenceVAE(**SMALL, balanced=balanced, length_weight=3.0, beta=0.5)
     seed = tf.constant([3, 4])
     terms, losses = (of(sequences.numbers, seed) for of in (vae.elbo_terms, vae.losses_of))
-    likelihood = terms["number_log_likelihood"] + vae.length_weight * terms["length_log_likelihood"]
-    np.testing.assert_allclose(terms["log_likelihood"], likelihood, rtol=1e-5)
-    expected = np.mean(-likelihood + vae.beta * tf.reduce_sum(terms["kl"], axis=1))
+    numbers, length = terms["number_log_likelihood"], terms["length_log_likelihood"]
+    np.testing.assert_allclose(terms["log_likelihood"], numbers + length, rtol=1e-5)
+    weight = sequences.length.mean() / sequences.length if balanced else 1.0
+    expected = np.mean(-weight * numbers - 3.0 * length + 0.5 * tf.reduce_sum(terms["kl"], axis=1))
     assert float(losses["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_with_weights_of_one_the_loss_is_the_negative_elbo(sequences):
+    vae = SequenceVAE(**SMALL, balanced=False, length_weight=1.0)
+    seed = tf.constant([3, 4])
+    terms, losses = (of(sequences.numbers, seed) for of in (vae.elbo_terms, vae.losses_of))
+    elbo = np.mean(terms["log_likelihood"] - tf.reduce_sum(terms["kl"], axis=1))
+    assert float(losses["loss"]) == pytest.approx(-float(elbo), rel=1e-5)
 
 
 def test_a_compiled_step_is_the_plain_step_and_training_lowers_the_loss(sequences):
