@@ -28,7 +28,8 @@ EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures ablations publish export test lint benchmark clean
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations publish export test lint \
+	benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -45,8 +46,9 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
 	@touch $@
 
-reproduce-figures: figures ## data, training, figures, results: all of the report
-	@echo "figures: $(RUNS)/figures    results: $(RUNS)/RESULTS.md"
+reproduce-figures: figures notebooks ## data, training, figures, results, notebooks: all of the report
+	@echo "figures: $(RUNS)/figures    results: $(RUNS)/RESULTS.md    notebooks: \
+	$(if $(filter full,$(PROFILE)),notebooks,$(RUNS)/notebooks)"
 
 data: $(DIGITS) ## find or download MNIST
 
@@ -84,6 +86,14 @@ $(RUNS)/figures/figure_03.png: $(RUNS)/vae-mnist/.done
 
 $(RUNS)/RESULTS.md: $(DONE)
 	$(FILVM) figures $(OPTIONS)
+
+# With PROFILE=full the notebooks of the repository come to show what they print; with another
+# profile, copies in $(RUNS)/notebooks do.
+notebooks: $(RUNS)/notebooks/.done ## execute every notebook
+
+$(RUNS)/notebooks/.done: $(DONE) $(THICKNESS) $(wildcard notebooks/*.ipynb)
+	$(FILVM) notebooks $(OPTIONS)
+	@mkdir -p $(@D) && touch $@
 
 ablations: $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS) ## what each part of the FILVM is worth, three seeds
 	$(FILVM) ablations $(OPTIONS)

@@ -106,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument("figure", nargs="*", help="for example figure_03; default: all")
     figures.set_defaults(command=_figures)
 
+    notebooks = commands.add_parser(
+        "notebooks", parents=[shared, of_runs], help="execute the notebooks of notebooks/"
+    )
+    notebooks.add_argument("name", nargs="*", help="for example 01_vae_on_mnist; default: all")
+    notebooks.set_defaults(command=_notebooks)
+
     ablations = commands.add_parser(
         "ablations",
         parents=[shared, of_runs],
@@ -229,13 +235,13 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _figures(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import RunError
+    from filvm.experiments import FinishedRun, RunError
     from filvm.figures.report import FIGURES, draw
     from filvm.figures.results import write_results
 
     if unknown := set(arguments.figure) - set(FIGURES):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
-    run = _run("", arguments)
+    run = FinishedRun(**vars(_run("", arguments)))
     folder = arguments.runs / arguments.profile / "figures"
     for name in arguments.figure or FIGURES:
         with _timed(name):
@@ -243,6 +249,19 @@ def _figures(arguments: argparse.Namespace) -> None:
     if not arguments.figure:
         write_results(run, arguments.runs / arguments.profile / "RESULTS.md")
         print(f"figures are in {folder}, the table is {folder.parent / 'RESULTS.md'}")
+
+
+def _notebooks(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import RunError
+    from filvm.notebooks import execute, notebook_names
+
+    names = notebook_names()
+    if unknown := set(arguments.name) - set(names):
+        raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    for name in arguments.name or names:
+        with _timed(name):
+            path = execute(name, _run("", arguments))
+        print(f"{name}: {path}", flush=True)
 
 
 def _ablations(arguments: argparse.Namespace) -> None:

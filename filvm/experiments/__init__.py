@@ -10,7 +10,7 @@ from filvm.experiments import (
     vae_mnist_r,
     vae_sequences,
 )
-from filvm.experiments.runs import PROFILES, Experiment, Run, RunError, run_experiment
+from filvm.experiments.runs import PROFILES, Experiment, FinishedRun, Run, RunError, run_experiment
 
 EXPERIMENTS = {  # in an order in which each finds what it needs
     experiment.name: experiment
@@ -26,4 +26,12 @@ EXPERIMENTS = {  # in an order in which each finds what it needs
     )
 }
 
-__all__ = ["EXPERIMENTS", "PROFILES", "Experiment", "Run", "RunError", "run_experiment"]
+__all__ = [
+    "EXPERIMENTS",
+    "PROFILES",
+    "Experiment",
+    "FinishedRun",
+    "Run",
+    "RunError",
+    "run_experiment",
+]

@@ -9,6 +9,7 @@ was made, so that what was built on it can tell when it changes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import platform
@@ -139,6 +140,20 @@ class Run:
         """Leave `model`, without its optimiser, in `model_folder`, whole or not at all."""
         with replacing(self.model_folder) as temporary:
             model.save(str(temporary), include_optimizer=False)
+
+
+@dataclass(frozen=True)
+class FinishedRun(Run):
+    """A run to look at: however often its model is asked for, it is loaded once."""
+
+    def model(self) -> keras.Model:
+        self.check_done()
+        return _loaded_once(self, self.digest())
+
+
+@functools.cache
+def _loaded_once(run: FinishedRun, digest: str) -> keras.Model:
+    return Run.model(run)
 
 
 def with_overrides(settings: Any, overrides: Sequence[str]) -> Any:

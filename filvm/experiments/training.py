@@ -198,7 +198,7 @@ def fit(
             steps_per_epoch=steps,
             validation_data=validation,
             callbacks=[*callbacks, keep],  # its row holds what the others add
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2,
         )
     keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
     return keep.history

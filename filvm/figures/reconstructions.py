@@ -1,6 +1,8 @@
-"""Figures 3 and 4: digits and what a VAE makes of them."""
+"""Figures 3 and 4, digits and what a VAE makes of them; and images in rows, for any purpose."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -32,4 +34,34 @@ def reconstruction_figure(
     figure.suptitle(
         f"{title}: mean squared error per pixel, {mse:.5f} over the test set", fontsize=9
     )
+    return figure
+
+
+def image_rows_figure(
+    rows: Mapping[str, np.ndarray], *, columns: Sequence[object] = (), title: str = ""
+) -> Figure:
+    """Images in rows, each row under its name.
+
+    Args:
+        rows: name -> float [n, height, width], or with a channel axis, in [0, 1]; n may differ.
+        columns: what stands under the columns.
+    """
+    longest = max(map(len, rows.values()))
+    cell = min(7.0 / longest, 0.75)
+    height = cell * len(rows) + (0.2 if len(columns) else 0) + (0.3 if title else 0) + 0.1
+    figure = Figure(figsize=(cell * longest + 1.2, height), layout="constrained")
+    axes = figure.subplots(len(rows), longest, squeeze=False)
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
+        for axis, image in zip(line, images, strict=False):
+            pixels = np.reshape(image, np.shape(image)[:2])
+            axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        for axis in line:
+            axis.set(xticks=[], yticks=[])
+        for axis in line[len(images) :]:
+            axis.spines[:].set_visible(False)
+    for axis, text in zip(axes[-1], columns, strict=False):
+        axis.set_xlabel(text, fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize=9)
     return figure

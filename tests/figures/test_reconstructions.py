@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from filvm.analysis.reconstruction import pca_mse, squared_errors
-from filvm.figures.reconstructions import reconstruction_figure
+from filvm.figures.reconstructions import image_rows_figure, reconstruction_figure
 
 
 def test_errors_are_means_over_pixels():
@@ -35,3 +35,15 @@ def test_every_pair_is_shown_with_its_error():
     errors = squared_errors(images, reconstructions)
     assert [axis.get_xlabel() for axis in axes[3:]] == [f"{error:.4f}" for error in errors]
     assert "0.01234" in figure.get_suptitle()
+
+
+def test_rows_of_images_keep_their_order_and_names():
+    rng = np.random.default_rng(0)
+    rows = {"long": rng.random((4, 8, 8, 1)), "short": rng.random((2, 8, 8))}
+    figure = image_rows_figure(rows, columns=[1, 2, "c", 4.5])
+    axes = np.reshape(figure.axes, (2, 4))
+    np.testing.assert_array_equal(axes[0, 3].images[0].get_array(), rows["long"][3, ..., 0])
+    np.testing.assert_array_equal(axes[1, 1].images[0].get_array(), rows["short"][1])
+    assert not axes[1, 2].images
+    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["long", "short"]
+    assert [axis.get_xlabel() for axis in axes[1]] == ["1", "2", "c", "4.5"]
