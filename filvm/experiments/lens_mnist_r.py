@@ -35,9 +35,11 @@ ATTRIBUTES = (Categorical("digit", 10), Continuous("rotation"))
 class Settings(LensSettings):
     digit_weight: float = 20.0  # lambda of equation (8); 1 is the report's
     rotation_weight: float = 40.0
-    swap_weight: float = 5.0
-    independence_weight: float = 0.0  # not yet tried with rotations
-    epochs: int = 12  # of 8 rotations each
+    # Finer detail of z than this would have to bring digit and rotation with it.
+    latent_variance: float = 0.25
+    swap_weight: float = 50.0
+    independence_weight: float = 50.0
+    epochs: int = 9  # of 8 rotations each
     batch_size: int = 512
     validation: int = 1_000  # of the training digits, the last ones, with all their rotations
 
