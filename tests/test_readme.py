@@ -19,7 +19,7 @@ PYTHON = [code for language, code in BLOCKS if language == "python"]
 COMMANDS = [
     re.split(r"\s{2,}|\s#", line)[0].strip()
     for language, code in BLOCKS
-    if not language
+    if not language and not code.startswith("@")
     for line in code.replace("\\\n", " ").splitlines()
     if line.strip()
 ]
