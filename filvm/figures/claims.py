@@ -102,7 +102,7 @@ CLAIMS = (
     ),
     Claim(
         "5.2",
-        "long flows cannot be fitted reliably: with 32, one attempt of 20 ended without nan",
+        "long flows cannot be fitted reliably: with 32, one attempt of 20 ended finite",
         ["flow-density"],
         lambda m: "{finite} of {attempts} end finite".format(**_longest(m)),
         lambda m: _longest(m)["finite"] == _longest(m)["attempts"],
