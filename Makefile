@@ -47,8 +47,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 reproduce-figures: figures notebooks ## data, training, figures, results, notebooks: all of the report
-	@echo "figures: $(RUNS)/figures    results: $(RUNS)/RESULTS.md    notebooks: \
-	$(if $(filter full,$(PROFILE)),notebooks,$(RUNS)/notebooks)"
+	@echo "look at: $(RUNS)/figures    $(RUNS)/RESULTS.md    $(RUNS)/notebooks"
 
 data: $(DIGITS) ## find or download MNIST
 
@@ -87,9 +86,7 @@ $(RUNS)/figures/figure_03.png: $(RUNS)/vae-mnist/.done
 $(RUNS)/RESULTS.md: $(DONE)
 	$(FILVM) figures $(OPTIONS)
 
-# With PROFILE=full the notebooks of the repository come to show what they print; with another
-# profile, copies in $(RUNS)/notebooks do.
-notebooks: $(RUNS)/notebooks/.done ## execute every notebook
+notebooks: $(RUNS)/notebooks/.done ## executed copies of every notebook
 
 $(RUNS)/notebooks/.done: $(DONE) $(THICKNESS) $(wildcard notebooks/*.ipynb)
 	$(FILVM) notebooks $(OPTIONS)
@@ -98,7 +95,7 @@ $(RUNS)/notebooks/.done: $(DONE) $(THICKNESS) $(wildcard notebooks/*.ipynb)
 ablations: $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS) ## what each part of the FILVM is worth, three seeds
 	$(FILVM) ablations $(OPTIONS)
 
-publish: ## figures and tables of a full run, into docs/
+publish: ## figures and tables of a full run into docs/, its notebooks into notebooks/
 	$(FILVM) publish $(OPTIONS)
 
 export: $(RUNS)/serving/models.config ## trained models for TensorFlow Serving, checked

@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     ablations.set_defaults(command=_ablations)
 
     publish = commands.add_parser(
-        "publish", parents=[shared, of_runs], help="copy figures and tables of a run to docs/"
+        "publish", parents=[shared, of_runs], help="copy what a run made to docs/ and notebooks/"
     )
     publish.add_argument("--to", type=Path, default=Path("docs"), help="where to (default: docs)")
     publish.set_defaults(command=_publish)
@@ -278,7 +278,7 @@ def _ablations(arguments: argparse.Namespace) -> None:
 def _publish(arguments: argparse.Namespace) -> None:
     from filvm.figures.publish import publish
 
-    for path in publish(_run("", arguments), arguments.to):
+    for path in publish(_run("", arguments), arguments.to, Path("notebooks")):
         print(path)
 
 

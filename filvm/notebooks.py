@@ -118,9 +118,9 @@ def notebook_names(folder: Path = FOLDER) -> list[str]:
 def execute(name: str, run: Run, folder: Path = FOLDER) -> Path:
     """Execute a notebook of `folder` with the runs of a profile; return where it is kept.
 
-    With the full profile that is where it was; with another, runs/<profile>/notebooks. Left out are
-    what goes to stderr, sliders, and everything about the machine and the time. A RunError says
-    which cell failed and how.
+    The executed copy is in runs/<profile>/notebooks; `filvm publish` brings those of a full run to
+    the repository. Left out are what goes to stderr, sliders, and everything about the machine and
+    the time. A RunError says which cell failed and how.
     """
     try:
         import nbformat
@@ -150,8 +150,7 @@ def execute(name: str, run: Run, folder: Path = FOLDER) -> Path:
         client.execute(env=environment, stderr=subprocess.DEVNULL)  # TensorFlow's and Jupyter's
     except CellExecutionError as error:
         raise RunError(f"{name}.ipynb: {error.ename}: {error.evalue}") from error
-    kept = folder if run.profile == "full" else run.runs_dir / run.profile / "notebooks"
-    path = kept / f"{name}.ipynb"
+    path = run.runs_dir / run.profile / "notebooks" / f"{name}.ipynb"
     with replacing(path) as temporary:
         nbformat.write(stripped(notebook), temporary)
     return path

@@ -1,4 +1,4 @@
-"""Figures and tables of a full run, copied to where the README shows them from."""
+"""Figures, tables and notebooks of a full run, copied to where readers of the repository look."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from filvm.figures.report import FIGURES, sample_note
 from filvm.files import replacing
 
 
-def publish(run: Run, docs: Path) -> list[Path]:
-    """Copy every figure, RESULTS.md and, where there are any, the ablations; return what is there.
+def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
+    """Copy figures, RESULTS.md, notebooks and, where there are any, ablations; return the copies.
 
     Raises RunError where something is not complete, or was not made from MNIST.
     """
@@ -19,20 +19,20 @@ def publish(run: Run, docs: Path) -> list[Path]:
     if note := sample_note(run, begun):
         raise RunError(f"{run.folder} is not published. {note}")
     made = run.folder
-    figures = {f"figures/{name}.png": made / "figures" / f"{name}.png" for name in FIGURES}
-    ablations = {
-        f"ablations.{kind}": made / "ablations" / f"ablations.{kind}"
-        for kind in ("md", "csv", "png")
-    }
-    wanted = {"RESULTS.md": made / "RESULTS.md", **figures}
-    if any(source.is_file() for source in ablations.values()):
-        wanted.update(ablations)
+    wanted = {docs / "RESULTS.md": made / "RESULTS.md"}
+    for name in FIGURES:
+        wanted[docs / "figures" / f"{name}.png"] = made / "figures" / f"{name}.png"
+    for path in sorted(notebooks.glob("*.ipynb")):
+        wanted[path] = made / "notebooks" / path.name
+    if (made / "ablations" / "ablations.md").is_file():
+        for kind in ("md", "csv", "png"):
+            wanted[docs / f"ablations.{kind}"] = made / "ablations" / f"ablations.{kind}"
     if missing := sorted(str(source) for source in wanted.values() if not source.is_file()):
         raise RunError(
             f"{', '.join(missing)} is missing: `make reproduce-figures PROFILE={run.profile}` "
             "makes all of it"
         )
-    for name, source in wanted.items():
-        with replacing(docs / name) as temporary:
+    for path, source in wanted.items():
+        with replacing(path) as temporary:
             shutil.copyfile(source, temporary)
-    return [docs / name for name in wanted]
+    return list(wanted)

@@ -90,19 +90,21 @@ def test_ablations_train_every_variant_with_every_seed_once(trained_runs, tmp_pa
 
 def test_what_was_not_made_from_mnist_is_not_published(trained_runs, tmp_path):
     with pytest.raises(RunError, match="5,000 digits"):
-        publish(trained_runs, tmp_path)
+        publish(trained_runs, tmp_path, tmp_path)
     assert not any(tmp_path.iterdir())
 
 
-def test_figures_and_tables_of_a_complete_run_are_published(tmp_path):
-    run = Run("", "smoke", tmp_path / "runs")
+def test_what_a_complete_run_made_is_published(tmp_path):
+    run, docs, notebooks = Run("", "smoke", tmp_path / "runs"), tmp_path / "docs", tmp_path / "nb"
+    notebooks.mkdir()
+    (notebooks / "one.ipynb").write_text("not executed")
     with pytest.raises(RunError, match="is missing"):
-        publish(run, tmp_path / "docs")
-    made = run.folder
-    (made / "figures").mkdir(parents=True)
-    (made / "RESULTS.md").write_text("the table")
-    for name in FIGURES:
-        (made / "figures" / f"{name}.png").write_bytes(name.encode())
-    for name in ("RESULTS.md", *(f"figures/{name}.png" for name in FIGURES)):
-        assert tmp_path / "docs" / name in publish(run, tmp_path / "docs")
-        assert (tmp_path / "docs" / name).read_bytes() == (made / name).read_bytes()
+        publish(run, docs, notebooks)
+    made = {"RESULTS.md": docs / "RESULTS.md", "notebooks/one.ipynb": notebooks / "one.ipynb"}
+    made |= {f"figures/{name}.png": docs / "figures" / f"{name}.png" for name in FIGURES}
+    for name in made:
+        (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.folder / name).write_text(f"what was made of {name}")
+    assert set(publish(run, docs, notebooks)) == set(made.values())
+    for name, copy in made.items():
+        assert copy.read_text() == f"what was made of {name}"

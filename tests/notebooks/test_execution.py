@@ -70,7 +70,7 @@ def test_a_notebook_runs_and_shows_pictures_without_chatter(trained_runs, name):
     assert "0000 00:00" not in text
     assert "Epoch" not in text
     assert str(trained_runs.runs_dir) not in json.dumps(notebook)
-    assert (FOLDER / f"{name}.ipynb").read_bytes() == before  # only full ones are kept there
+    assert (FOLDER / f"{name}.ipynb").read_bytes() == before
 
 
 def test_where_no_slider_can_move_there_is_a_picture(monkeypatch, capsys):
