@@ -5,7 +5,7 @@ How z and z* go over into each other is the models' own: `filvm.models.lens`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,13 @@ from filvm.data.side_information import (
     check_attributes,
     stack_side_information,
 )
-from filvm.models.requests import require, signature
+from filvm.models.requests import Served, require, signature
 from filvm.models.vae import step_seed
 
 CHUNK = 32768  # samples that methods on arrays take at a time: bounds their memory
 
 
-class Lens(keras.Model):
+class Lens(Served, keras.Model):
     """What every lens shares: the units of z and s, training data, and what users ask of it.
 
     A subclass says how z and z* go over into each other, in standardised units:
@@ -471,26 +471,39 @@ class Lens(keras.Model):
     def signatures(self) -> dict[str, Any]:
         """The named functions of the SavedModel: as the pipeline's, with z in place of images."""
         z = tf.TensorSpec([None, self.latent_dim], tf.float32, "z")
+        return self.signatures_through(z, lambda z: z, lambda z: {"z": z})
+
+    def signatures_through(
+        self,
+        observed: tf.TensorSpec,
+        latents_of: Callable[[tf.Tensor], tf.Tensor],
+        observation_of: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    ) -> dict[str, Any]:
+        """The signatures of a lens behind a VAE: what is observed -> z, and z -> named outputs."""
         z_star = tf.TensorSpec([None, self.latent_dim], tf.float32, "z_star")
         dimension = tf.TensorSpec([None], tf.int32, "dimension")
         value = tf.TensorSpec([None], tf.float32, "value")
 
-        @signature(z)
+        @signature(observed)
         def encode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return self.encode_tensors(inputs["z"], self.unknown(inputs["z"]))
+            z = latents_of(inputs[observed.name])
+            return self.encode_tensors(z, self.unknown(z))
 
-        @signature(z, *self.side_specs())
+        @signature(observed, *self.side_specs())
         def encode_with_side_information(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return self.encode_tensors(inputs["z"], self.stack_tensors(inputs))
+            z = latents_of(inputs[observed.name])
+            return self.encode_tensors(z, self.stack_tensors(inputs))
 
         @signature(z_star)
         def decode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return {"z": self.decode_tensors(inputs["z_star"])}
+            return observation_of(self.decode_tensors(inputs["z_star"]))
 
-        @signature(z, dimension, value)
+        @signature(observed, dimension, value)
         def manipulate(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            z, at, value = inputs["z"], inputs["dimension"], inputs["value"]
-            return {"z": self.set_dimension_tensors(z, at, value)}
+            z = latents_of(inputs[observed.name])
+            return observation_of(
+                self.set_dimension_tensors(z, inputs["dimension"], inputs["value"])
+            )
 
         return {
             "serving_default": encode,
@@ -499,12 +512,6 @@ class Lens(keras.Model):
             "decode": decode,
             "manipulate": manipulate,
         }
-
-    def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`."""
-        if not str(filepath).endswith((".keras", ".h5")):
-            kwargs.setdefault("signatures", self.signatures())
-        super().save(filepath, *args, **kwargs)
 
 
 def _chunks(array: np.ndarray) -> list[np.ndarray]:

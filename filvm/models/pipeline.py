@@ -16,12 +16,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.models.lens_interface import Lens
-from filvm.models.requests import signature
+from filvm.models.requests import Served
 from filvm.models.vae import VAE
 
 
 @keras.utils.register_keras_serializable(package="filvm")
-class LensPipeline(keras.Model):
+class LensPipeline(Served, keras.Model):
     """Observations in, observations out, and in between a z* whose dimensions mean something.
 
     Args:
@@ -119,8 +119,7 @@ class LensPipeline(keras.Model):
         vae, lens = deserialize(config["vae"]), deserialize(config["lens"])
         return cls(vae, lens, name=config["name"])
 
-    def _latents_of(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        x = inputs[self.observation_spec.name]
+    def _latents_of(self, x: tf.Tensor) -> tf.Tensor:
         self.vae.check_tensors(x)
         return self.vae.encoder(x)[0]
 
@@ -133,42 +132,12 @@ class LensPipeline(keras.Model):
 
     def signatures(self) -> dict[str, Any]:
         """The named functions of the SavedModel: what a serving client can ask for."""
-        lens, x = self.lens, self.observation_spec
-        z_star = tf.TensorSpec([None, lens.latent_dim], tf.float32, "z_star")
-        dimension = tf.TensorSpec([None], tf.int32, "dimension")
-        value = tf.TensorSpec([None], tf.float32, "value")
-
-        @signature(x)
-        def encode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            z = self._latents_of(inputs)
-            return lens.encode_tensors(z, lens.unknown(z))
-
-        @signature(x, *lens.side_specs())
-        def encode_with_side_information(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return lens.encode_tensors(self._latents_of(inputs), lens.stack_tensors(inputs))
-
-        @signature(z_star)
-        def decode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return self._decode_tensors(lens.decode_tensors(inputs["z_star"]))
-
-        @signature(x, dimension, value)
-        def manipulate(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            z = self._latents_of(inputs)
-            z = lens.set_dimension_tensors(z, inputs["dimension"], inputs["value"])
-            return self._decode_tensors(z)
-
-        return {
-            "serving_default": encode,
-            "encode": encode,
-            "encode_with_side_information": encode_with_side_information,
-            "decode": decode,
-            "manipulate": manipulate,
-        }
+        return self.lens.signatures_through(
+            self.observation_spec, self._latents_of, self._decode_tensors
+        )
 
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`."""
-        if not str(filepath).endswith((".keras", ".h5")):
-            kwargs.setdefault("signatures", self.signatures())
+        """As `Served.save`, without the optimisers of its parts."""
         with _without_optimizers(self.vae, self.lens):
             super().save(filepath, *args, **kwargs)
 

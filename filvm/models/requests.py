@@ -9,6 +9,7 @@ server does it too; the client gets INVALID_ARGUMENT (HTTP 400) with one sentenc
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -53,3 +54,17 @@ def signature(
 def require(condition: tf.Tensor, message: str) -> None:
     """Fail with `message`, in the graph, unless all of `condition` is true."""
     tf.debugging.Assert(tf.reduce_all(condition), [message])
+
+
+class Served:
+    """What makes a `keras.Model` one that TensorFlow Serving loads: its own named signatures."""
+
+    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        """The named functions of the SavedModel, `serving_default` among them."""
+        raise NotImplementedError(f"{type(self).__name__} names no serving signatures")
+
+    def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`."""
+        if not str(filepath).endswith((".keras", ".h5")):
+            kwargs.setdefault("signatures", self.signatures())
+        super().save(filepath, *args, **kwargs)

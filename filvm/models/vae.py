@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.models.requests import Served
+
 PREDICT_BATCH = 1024
 LOG_2_PI = float(np.log(2.0 * np.pi))
 
@@ -66,7 +68,7 @@ def step_seed(model: keras.Model) -> tf.Tensor:
     return tf.stack([tf.constant(model.seed, tf.int32) + 7919 * replica, step])
 
 
-class VAE(keras.Model):
+class VAE(Served, keras.Model):
     """A variational autoencoder from two functional models.
 
     Args:
@@ -223,14 +225,8 @@ class VAE(keras.Model):
     def check_tensors(self, x: tf.Tensor) -> None:
         """Make the graph of a signature refuse an x that `check_observations` would refuse."""
 
-    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
-        """The named functions of the SavedModel: what a serving client can ask for."""
-        raise NotImplementedError(f"{type(self).__name__} names no serving signatures")
-
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`."""
+        """As `Served.save`."""
         if self._saved_model_inputs_spec is None:  # training alone does not call the whole model
             self(tf.zeros((1, *self.encoder.input_shape[1:])))
-        if not str(filepath).endswith((".keras", ".h5")):
-            kwargs.setdefault("signatures", self.signatures())
         super().save(filepath, *args, **kwargs)
