@@ -354,7 +354,8 @@ def results_markdown(run: Run) -> str:
         if note := sample_note(run, [name]):
             lines += [f"**{note}**", ""]
         lines += ["| report's section | what | report | ours | |", "|---|---|---|---|---|"]
-        lines += [f"| {' | '.join(result.row(of.metrics()))} |" for result in rows]
+        cells = [[cell.replace("|", "\\|") for cell in result.row(of.metrics())] for result in rows]
+        lines += [f"| {' | '.join(row)} |" for row in cells]
         lines.append("")
     lines += claims_table(run)
     return "\n".join(lines)
