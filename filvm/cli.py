@@ -201,6 +201,8 @@ def _train(arguments: argparse.Namespace) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+        # Beyond what that does: operations that run side by side add up in no fixed order.
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     if arguments.set and len(arguments.experiment) > 1:
         from filvm.experiments import RunError
 

@@ -113,14 +113,10 @@ def figure_a6(run: Run) -> Figure:
 
 
 def figure_a7(run: Run) -> Figure:
-    titles = {
-        "filvm-mnist-r-report": "FILVM, the report's recipe",
-        "filvm-mnist-r": "FILVM, ours",
-    }
     return architecture_figure(
         {
             title: model_diagram(run.of(name).model().lens.generative)
-            for name, title in titles.items()
+            for name, title in ROTATED_LENSES.items()
         }
     )
 
