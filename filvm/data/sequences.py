@@ -20,6 +20,7 @@ import numpy as np
 
 MAX_LENGTH = 30
 LARGEST_EXACT = 2**24  # float32 holds every whole number up to here
+MOST_NUMBERS = 2**28  # of a user's own sequences, padded: 1 GiB
 
 Range = tuple[int, int]  # smallest and largest value, both included
 
@@ -192,6 +193,11 @@ def sequences_from_lists(
             f"sequence {index} has {len(rows[index])} numbers; at most max_length={width} fit: "
             "shorten it or raise max_length"
         )
+    if len(rows) * width > MOST_NUMBERS:
+        raise ValueError(
+            f"{len(rows)} sequences padded to {width} make {len(rows) * width} numbers; expected "
+            f"at most {MOST_NUMBERS}: shorten the longest, or give fewer at a time"
+        )
     numbers = np.zeros((len(rows), width, 1), np.float32)
     for index, row in enumerate(rows):
         numbers[index, : len(row), 0] = row
@@ -356,7 +362,8 @@ def _range(name: str, value: Any, *, minimum: int) -> Range:
 
 
 def _row(index: int, row: Any) -> np.ndarray:
-    if isinstance(row, (str, bytes)) or not isinstance(row, (Sequence, np.ndarray)):
+    is_array = isinstance(row, np.ndarray) and row.ndim == 1
+    if isinstance(row, (str, bytes)) or not (is_array or isinstance(row, Sequence)):
         raise TypeError(f"sequence {index} is {row!r}; expected a list of numbers")
     for place, value in enumerate(row):
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):

@@ -91,7 +91,7 @@ class Run:
         """
         if not (self.folder / "config.json").is_file():
             return  # read for a figure, not for training
-        content = read_json(self.folder / "config.json")
+        content = self.config()
         recorded = content.get("data")
         if recorded is None:
             write_json(self.folder / "config.json", {**content, "data": data})
@@ -102,13 +102,20 @@ class Run:
             )
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds; a RunError if there is none."""
+        """What `config.json` holds; a RunError if there is none, or one that no run has."""
         path = self.folder / "config.json"
         if not path.is_file():
             raise RunError(
                 f"{path} is missing: `filvm train {self.name} --profile {self.profile}` makes it"
             )
-        return read_json(path)
+        content = read_json(path)
+        for name in ("settings", "built_on", "data"):
+            if not isinstance(content.get(name, {}), dict):
+                raise RunError(
+                    f"{path} holds {name}={content[name]!r}, as no run has it: give `--restart` to "
+                    "train anew"
+                )
+        return content
 
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds; a RunError if the run is not complete."""
@@ -131,10 +138,12 @@ class Run:
         """The trained model."""
         self.check_done()
         import tf_keras as keras
+        from tf_keras.src.saving.serialization_lib import SafeModeScope
 
         import filvm.models  # noqa: F401  (its classes must be known to Keras)
 
-        return keras.models.load_model(str(self.model_folder), compile=False)
+        with SafeModeScope():  # no Python code out of the file; `load_model` has it for .keras only
+            return keras.models.load_model(str(self.model_folder), compile=False)
 
     def save_model(self, model: keras.Model) -> None:
         """Leave `model`, without its optimiser, in `model_folder`, whole or not at all."""

@@ -30,6 +30,7 @@ from filvm.models.objective import (
     dependence,
     gaussian_kernel,
     objective,
+    spread,
     standard_normal_log_prob,
 )
 from filvm.models.vae import gaussian_log_likelihood, sample_gaussian
@@ -433,7 +434,7 @@ class FILVM(ILVM):
         # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
         # dimension that is hardly used can still rank samples by an attribute.
         free = z_star[:256, len(self.attributes) :]
-        of_free = gaussian_kernel(free / (tf.math.reduce_std(free, axis=0) + 1e-3))
+        of_free = gaussian_kernel(free / (spread(free) + 1e-3))
         total = tf.zeros([])
         for attribute, seen in zip(self.attributes, encoded, strict=True):
             seen = seen[:256]

@@ -405,10 +405,12 @@ class Lens(Served, keras.Model):
             raise ValueError(
                 f"{name} has shape {list(array.shape)}; expected [n, {self.latent_dim}], n >= 1"
             )
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)  # a double may be too large
         finite = np.isfinite(array).all(axis=1)
         if not finite.all():
             raise ValueError(f"{name} is not finite at row {int((~finite).argmax())}")
-        return array.astype(np.float32)
+        return array
 
     # Saving.
 
