@@ -28,8 +28,11 @@ EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations publish export test lint \
-	benchmark clean
+TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/analysis tests/models tests/test_cli.py \
+	tests/test_files.py tests/test_hostile_input.py
+
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations publish export test \
+	test-wheel test-lowest lint benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -105,6 +108,29 @@ $(RUNS)/serving/models.config: $(SERVED:%=$(RUNS)/%/.done)
 
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# What a user has: a wheel and what it needs, then the tests, and no source tree in sight.
+test-wheel: $(READY) ## the commands and most tests on a wheel, installed in an environment of its own
+	rm -rf $(VENV)-wheel build && $(PYTHON) -m venv $(VENV)-wheel && mkdir $(VENV)-wheel/tree
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel .
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt $(VENV)-wheel/filvm-*.whl
+	cp -r tests setup.cfg $(VENV)-wheel/tree
+	cd $(VENV)-wheel/tree && export TF_CPP_MIN_LOG_LEVEL=2 \
+		&& ../bin/filvm --help > help.txt && ../bin/filvm list > list.txt \
+		&& ../bin/filvm train vae-sequences --profile smoke \
+		&& ! ../bin/filvm notebooks 2> notebooks.txt && grep 'repository' notebooks.txt
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt pytest pytest-timeout pytest-xdist hypothesis
+	cd $(VENV)-wheel/tree && ../bin/python -m pytest $(TESTS_OF_A_WHEEL)
+
+# Wants a Python that has the lowest NumPy: make test-lowest PYTHON=python3.10
+test-lowest: ## the tests with the lowest versions that setup.cfg allows
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	sed -n 's/^    \([A-Za-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard]'
+	$(VENV)-lowest/bin/python -m pytest --numprocesses auto --dist loadfile -W ignore::DeprecationWarning
 
 lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .

@@ -80,8 +80,9 @@ def read_npz(path: str | Path, most: int = MOST_ARRAYS) -> dict[str, np.ndarray]
 
     Nothing is unpickled, and whatever the file claims, no more than `most` bytes are unpacked.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with open(path, "rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
             members = archive.infolist()
             if sum(member.file_size for member in members) > most:
                 raise ValueError(f"more than {most} bytes unpacked")
@@ -89,12 +90,10 @@ def read_npz(path: str | Path, most: int = MOST_ARRAYS) -> dict[str, np.ndarray]
                 member.filename.removesuffix(".npy"): _read_npy(archive, member)
                 for member in members
             }
-    except OSError:
-        raise
-    except Exception as error:  # zipfile and NumPy raise a dozen kinds for a damaged file
-        raise ValueError(
-            f"{path} does not hold arrays as expected ({error}); delete it to make it anew"
-        ) from None
+        except Exception as error:  # zipfile and NumPy raise a dozen kinds for a damaged file
+            raise ValueError(
+                f"{path} does not hold arrays as expected ({error}); delete it to make it anew"
+            ) from None
 
 
 def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

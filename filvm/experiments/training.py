@@ -100,7 +100,7 @@ class _Keep(keras.callbacks.Callback):
         self.path = run.folder / "history.csv"
         self.monitor = monitor
         self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
         self.best_weights = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
