@@ -15,6 +15,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -46,7 +47,13 @@ def with_atheris(name: str, seconds: int) -> None:
     with atheris.instrument_imports(include=list(READERS)):
         test = properties()[name]
     atheris.Setup(
-        [sys.argv[0], f"-max_total_time={seconds}", "-print_final_stats=1", "-rss_limit_mb=2048"],
+        [
+            sys.argv[0],
+            f"-max_total_time={seconds}",
+            "-print_final_stats=1",
+            "-rss_limit_mb=2048",
+            f"-artifact_prefix={tempfile.gettempdir()}/",
+        ],
         test.hypothesis.fuzz_one_input,
     )
     atheris.Fuzz()  # ends the process
@@ -71,7 +78,10 @@ def main() -> int:
             done = subprocess.run([*command, name], capture_output=True, text=True, check=False)
             runs = [line for line in done.stderr.splitlines() if "number_of_executed" in line]
             good = done.returncode == 0 and bool(runs)
-            print(f"{name}: {' '.join(runs) if good else done.stderr[-4000:]}", flush=True)
+            print(
+                f"{name}: {' '.join(runs) if good else (done.stdout + done.stderr)[-4000:]}",
+                flush=True,
+            )
         if not good:
             failed.append(name)
     return 1 if failed else 0

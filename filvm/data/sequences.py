@@ -178,7 +178,8 @@ def sequences_from_lists(
     >>> own.to_lists()
     [[4, 14, 24], [7, 9, 11, 13]]
     """
-    if isinstance(lists, (str, bytes)) or not isinstance(lists, Iterable):
+    is_number = getattr(lists, "shape", None) == ()  # an array of no dimension
+    if is_number or isinstance(lists, (str, bytes)) or not isinstance(lists, Iterable):
         raise TypeError(f"lists is a {type(lists).__name__}; expected a list of lists of numbers")
     rows = [_row(index, row) for index, row in enumerate(lists)]
     longest = max(map(len, rows), default=0)

@@ -7,6 +7,7 @@ import tf_keras as keras
 
 from filvm.data.sequences import LARGEST_EXACT, make_sequences
 from filvm.data.side_information import Categorical, Continuous
+from filvm.flows import fit_forward_kl, fit_reverse_kl
 from filvm.models import FILVM, ILVM, ConvVAE, SequenceVAE
 from filvm.models.objective import dependence, gaussian_kernel, spread
 
@@ -35,12 +36,12 @@ def in_batches(*data, size=4):
     return tf.data.Dataset.from_tensor_slices(data if len(data) > 1 else data[0]).batch(size)
 
 
-def check_training(model, *data, batch_size=4):
+def check_training(model, *data, batch_size=4, epochs=2):
     """Train a little; neither a loss nor a weight is inf or nan."""
     model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)  # to trace it would take longer
     if isinstance(data[0], tf.data.Dataset):
         batch_size = None
-    history = model.fit(*data, batch_size=batch_size, epochs=2, verbose=0).history
+    history = model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0).history
     for name, losses in history.items():
         assert np.isfinite(losses).all(), name
     for weight in model.weights:
@@ -188,3 +189,39 @@ def test_a_sequence_vae_trains_on_sequences_however_dull(sequences):
 def test_numbers_a_sequence_cannot_hold_are_refused(value):
     with pytest.raises(ValueError, match=r"at place 1; expected positive finite numbers up to"):
         sequence_vae().encode(np.array([[1.0, value]]))
+
+
+@pytest.fixture
+def every_operation_checked():
+    """TensorFlow stops at any operation whose result is inf or nan, also if a later one hides it.
+
+    It cannot look into what XLA compiles.
+    """
+    tf.debugging.enable_check_numerics()
+    yield
+    tf.debugging.disable_check_numerics()
+
+
+CHECKED = {
+    "vae": (vae, "bernoulli", np.repeat(IMAGES[:1], N, axis=0)),
+    "gaussian vae": (vae, "gaussian", 0 * IMAGES),
+    "ilvm": (lens, ILVM, LATENTS, SIDE),
+    "filvm": (lens, FILVM, *LENS_SETS["nothing that varies"]),
+    "sequence vae": (sequence_vae, None, SEQUENCE_SETS["of one number"]),
+}
+
+
+@pytest.mark.parametrize("case", CHECKED.values(), ids=CHECKED)
+def test_no_operation_of_a_step_gives_what_is_no_number(case, every_operation_checked):
+    make, kind, *data = case
+    check_training(make(kind) if kind else make(), *data, batch_size=N, epochs=1)
+
+
+@pytest.mark.filterwarnings("ignore:Even though the .*run_functions_eagerly")
+def test_no_operation_of_a_fit_of_flows_gives_what_is_no_number(every_operation_checked):
+    tf.config.run_functions_eagerly(True)
+    try:
+        fit_reverse_kl("split-wave", 2, restarts=2, steps=1, batch_size=8)
+        fit_forward_kl(np.ones((1, 2)), 2, restarts=2, steps=1)
+    finally:
+        tf.config.run_functions_eagerly(False)
