@@ -208,6 +208,23 @@ def test_metrics_are_an_object_or_refused(content):
             assert isinstance(run.metrics(), dict)
 
 
+HISTORY = "epoch,seconds,loss\n1,0.5,10.25\n2,0.5,9\n"
+
+
+@fuzzed
+@given(st.one_of(spoilt(HISTORY.encode()), st.binary(max_size=60)))
+def test_a_history_has_a_row_of_numbers_for_every_epoch_or_is_refused(content):
+    from filvm.experiments.training import read_history
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "history.csv")
+        path.write_bytes(content)
+        with refused_or_not(RunError, match=r"history\.csv does not hold the 2 epochs"):
+            rows = read_history(path, 2)
+            assert [row["epoch"] for row in rows] == [1, 2]
+            assert all(isinstance(value, int | float) for row in rows for value in row.values())
+
+
 ROWS = "index,split,thickness\n0,train,2.5\n0,test,nan\n"
 
 

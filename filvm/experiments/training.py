@@ -7,10 +7,13 @@ sees what an uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import csv
+import itertools
 import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +22,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
-from filvm.experiments.runs import Run
+from filvm.experiments.runs import Run, RunError
 from filvm.files import replacing
 
 
@@ -92,6 +95,24 @@ def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
+def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
+    """The rows of so many epochs in a `history.csv`; a RunError if it has not got them."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [
+                {name: float(value or "nan") for name, value in row.items()}
+                for row in itertools.islice(csv.DictReader(file), epochs)
+            ]
+    except (OSError, ValueError, TypeError, csv.Error):
+        rows = []
+    if [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
+        raise RunError(
+            f"{path} does not hold the {epochs} epochs that were trained: "
+            "give `--restart` to train anew"
+        )
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
 class _Keep(keras.callbacks.Callback):
     """After every epoch: history, best weights, checkpoint, in an order that survives a kill."""
 
@@ -115,8 +136,7 @@ class _Keep(keras.callbacks.Callback):
     def restore(self) -> int:
         """Bring back the last checkpoint, if any; the number of epochs it has seen."""
         if self.last.restore_or_initialize():
-            done = int(self.epochs_done)
-            self.history = pd.read_csv(self.path).to_dict("records")[:done]
+            self.history = read_history(self.path, int(self.epochs_done))
         return len(self.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
