@@ -34,11 +34,12 @@ DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 NOTEBOOKS := $(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb))
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
-TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/analysis tests/models tests/test_cli.py \
+STRESS := benchmarks/check_numerics.py benchmarks/fuzz.py
+TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/models/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
 
 .PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations publish export test \
-	test-wheel test-lowest lint benchmark clean
+	test-wheel test-lowest lint benchmark stress clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -115,9 +116,9 @@ test: $(READY) ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # What a user has: a wheel and what it needs, then the tests, and no source tree in sight.
-test-wheel: $(READY) ## the commands and most tests on a wheel, installed in an environment of its own
+test-wheel: ## commands and tests on an installed wheel
 	rm -rf $(VENV)-wheel build && $(PYTHON) -m venv $(VENV)-wheel && mkdir $(VENV)-wheel/tree
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel .
+	$(VENV)-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel .
 	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt $(VENV)-wheel/filvm-*.whl
 	cp -r tests setup.cfg $(VENV)-wheel/tree
@@ -142,7 +143,11 @@ lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff format --check .
 
 benchmark: $(READY) ## what is measured against what; see benchmarks/
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $(filter-out $(STRESS),$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script; done
+
+stress: $(READY) ## what takes longer than tests may: checked numbers, fuzzing
+	@set -e; for script in $(STRESS); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove runs/ of this PROFILE, caches and build leftovers; data and .venv stay
 	rm -rf $(RUNS) build dist .pytest_cache .ruff_cache .hypothesis
