@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from filvm.files import replacing
+from filvm.files import exclusive, replacing
 
 if TYPE_CHECKING:
     from filvm.data.mnist import Mnist
@@ -155,8 +155,9 @@ def load_thickness(
     thickness = _read_table(path, source)
     if thickness is None:
         images = np.concatenate([mnist.train_images, mnist.test_images])
-        thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
-        _write_table(path, source, thickness, num_train)
+        with exclusive(path):
+            thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
+            _write_table(path, source, thickness, num_train)
     return Thickness(train=thickness[:num_train], test=thickness[num_train:])
 
 

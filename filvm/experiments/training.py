@@ -19,8 +19,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
-from filvm.experiments.runs import Run
-from filvm.files import replacing
+from filvm.experiments.runs import Run, RunError
+from filvm.files import first_line, replacing
 
 
 class TrainingDiverged(ArithmeticError):
@@ -114,9 +114,17 @@ class _Keep(keras.callbacks.Callback):
 
     def restore(self) -> int:
         """Bring back the last checkpoint, if any; the number of epochs it has seen."""
-        if self.last.restore_or_initialize():
+        try:
+            restored = self.last.restore_or_initialize()
+        except (tf.errors.OpError, ValueError) as error:  # after a power cut, for one
+            raise RunError(
+                f"{self.last.directory} cannot be read ({first_line(error)}): give `--restart` to "
+                "train anew"
+            ) from error
+        if restored:
             done = int(self.epochs_done)
-            self.history = pd.read_csv(self.path).to_dict("records")[:done]
+            rows = pd.read_csv(self.path, float_precision="round_trip")
+            self.history = rows.to_dict("records")[:done]
         return len(self.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
