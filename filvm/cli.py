@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import time
 import warnings
@@ -56,7 +57,8 @@ def _in_words(error: Exception) -> str:
         return str(error)
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow and isinstance(error, tensorflow.errors.OpError):  # of its own file system
-        return f"{first_line(error)}; the same command continues once that is mended"
+        said = re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\]", "", first_line(error))
+        return f"{said}; the same command continues once that is mended"
     return ""
 
 

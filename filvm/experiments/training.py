@@ -8,6 +8,7 @@ sees what an uninterrupted one would have seen.
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -102,6 +103,8 @@ class _Keep(keras.callbacks.Callback):
         self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
+        for unfinished in folder.glob("*/*_temp"):  # TensorFlow's, of a kill or a full disk
+            shutil.rmtree(unfinished)
         self.best_weights = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
         )
