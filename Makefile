@@ -4,9 +4,13 @@ PROFILE ?= full
 PYTHON ?= python3
 REQUIRE_MNIST ?=
 
+# Two steps side by side unless -j says otherwise: alone, most of them leave a core idle.
+ifneq ($(filter reproduce-figures train figures notebooks ablations,$(MAKECMDGOALS)),)
+MAKEFLAGS += -j2
+endif
+
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.DELETE_ON_ERROR:
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +30,12 @@ EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
 	vae-mnist-r oracles-mnist-r $(LENSES_MNIST_R) \
 	vae-sequences $(LENSES_SEQUENCES) flow-density
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
+NOTEBOOKS := $(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb))
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
+
+# What filvm writes is whole or not there: after Ctrl-C or an error, make must not remove it.
+.PRECIOUS: $(DIGITS) $(THICKNESS) $(ROTATED) $(RUNS)/%/.done $(RUNS)/figures/figure_03.png $(RUNS)/RESULTS.md \
+	$(RUNS)/notebooks/%.ipynb $(RUNS)/serving/models.config
 
 .PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations publish export test lint \
 	benchmark clean
@@ -41,7 +50,9 @@ setup: $(READY) ## .venv with what setup.cfg and constraints.txt say
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is another: make setup PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@exec 9< Makefile; $(PYTHON) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null \
+		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
+	$(PYTHON) -m venv --clear $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
 	@touch $@
@@ -86,11 +97,10 @@ $(RUNS)/figures/figure_03.png: $(RUNS)/vae-mnist/.done
 $(RUNS)/RESULTS.md: $(DONE)
 	$(FILVM) figures $(OPTIONS)
 
-notebooks: $(RUNS)/notebooks/.done ## executed copies of every notebook
+notebooks: $(NOTEBOOKS) ## executed copies of every notebook
 
-$(RUNS)/notebooks/.done: $(DONE) $(THICKNESS) $(wildcard notebooks/*.ipynb)
-	$(FILVM) notebooks $(OPTIONS)
-	@mkdir -p $(@D) && touch $@
+$(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb $(DONE) $(THICKNESS)
+	$(FILVM) notebooks $* $(OPTIONS)
 
 ablations: $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS) ## what each part of the FILVM is worth, three seeds
 	$(FILVM) ablations $(OPTIONS)

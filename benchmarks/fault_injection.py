@@ -30,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -245,6 +247,18 @@ def content(path: Path) -> Any:
             else "text"
             for name in reader.get_variable_to_shape_map()
         }
+    if path.suffix == ".keras":  # a zip file, of the day it was made
+        with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as weights:
+            arrays: dict[str, bytes] = {}
+            with h5py.File(weights) as file:
+                file.visititems(
+                    lambda name, item: (
+                        arrays.update({name: item[()].tobytes()})
+                        if isinstance(item, h5py.Dataset)
+                        else None
+                    )
+                )
+            return arrays
     if path.name == "history.csv":
         return pd.read_csv(path).drop(columns="seconds", errors="ignore").to_csv()
     if path.suffix == ".json":

@@ -157,17 +157,24 @@ class Run:
         import filvm.models  # noqa: F401  (its classes must be known to Keras)
 
         try:
-            return keras.models.load_model(str(self.model_folder), compile=False)
-        except Exception as error:  # a damaged SavedModel raises almost anything
+            return keras.models.load_model(self.model_folder / "model.keras", compile=False)
+        except Exception as error:  # a damaged file raises almost anything
             raise RunError(
                 f"{self.model_folder} cannot be loaded ({first_line(error)}): `filvm train "
                 f"{self.name} --profile {self.profile} --restart` makes it anew"
             ) from error
 
     def save_model(self, model: keras.Model) -> None:
-        """Leave `model`, without its optimiser, in `model_folder`, whole or not at all."""
+        """Leave `model`, without its optimiser, in `model_folder`, whole or not at all.
+
+        In Keras' own format, which takes a tenth of the time of a SavedModel; `filvm export` makes
+        SavedModels for servers.
+        """
+        never_compiled = type(model).from_config(model.get_config())
+        never_compiled.set_weights(model.get_weights())
         with replacing(self.model_folder) as temporary:
-            model.save(str(temporary), include_optimizer=False)
+            temporary.mkdir()
+            never_compiled.save(temporary / "model.keras")
 
 
 @dataclass(frozen=True)
