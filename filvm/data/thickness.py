@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filvm.files import exclusive, replacing
+from filvm.processes import deaf_to_ctrl_c
 
 if TYPE_CHECKING:
     from filvm.data.mnist import Mnist
@@ -90,8 +91,10 @@ def stroke_thickness(
 
     hidden = None if progress is None else not progress
     thickness = np.empty(num_images)
+    with deaf_to_ctrl_c():
+        parts = parallel(tasks)
     with tqdm(total=num_images, desc="thickness", unit="image", disable=hidden) as bar:
-        for start, part in zip(starts, parallel(tasks), strict=True):
+        for start, part in zip(starts, parts, strict=True):
             thickness[start : start + len(part)] = part
             bar.update(len(part))
     return thickness
