@@ -11,7 +11,6 @@ endif
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.DELETE_ON_ERROR:
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +33,10 @@ DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
 NOTEBOOKS := $(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb))
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
+# What filvm writes is whole or not there: after Ctrl-C or an error, make must not remove it.
+.PRECIOUS: $(DIGITS) $(THICKNESS) $(ROTATED) $(RUNS)/%/.done $(RUNS)/figures/figure_03.png $(RUNS)/RESULTS.md \
+	$(RUNS)/notebooks/%.ipynb $(RUNS)/serving/models.config
+
 STRESS := benchmarks/check_numerics.py benchmarks/fuzz.py
 TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/models/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
@@ -51,7 +54,9 @@ setup: $(READY) ## .venv with what setup.cfg and constraints.txt say
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is another: make setup PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@exec 9< Makefile; $(PYTHON) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null \
+		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
+	$(PYTHON) -m venv --clear $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
 	@touch $@

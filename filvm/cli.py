@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filvm.version import __version__
 
@@ -28,21 +29,37 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parsed = _parser().parse_args(arguments)
-    from filvm.data import MnistError
-    from filvm.experiments import RunError
-
     try:
         with _plain_warnings():
             parsed.command(parsed)
+        sys.stdout.flush()  # what cannot be printed is an error like others
     except KeyboardInterrupt:
         print("filvm: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
-    except (RunError, MnistError, ValueError, OSError, ArithmeticError) as error:
-        if os.environ.get("FILVM_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("FILVM_TRACEBACK") or not (said := _in_words(error)):
             raise
-        print(f"filvm: {error}", file=sys.stderr)
+        print(f"filvm: {said}", file=sys.stderr)
         return USAGE_ERROR
     return 0
+
+
+def _in_words(error: Exception) -> str:
+    """One line for an error that a user can do something about; empty for any other."""
+    from filvm.data import MnistError
+    from filvm.experiments import RunError
+    from filvm.files import first_line
+
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; the same command continues once that is mended"
+    if isinstance(error, RunError | MnistError | ValueError | OSError | ArithmeticError):
+        return str(error)
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(error, tensorflow.errors.OpError):  # of its own file system
+        said = re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\]", "", first_line(error))
+        return f"{said}; the same command continues once that is mended"
+    return ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -208,21 +225,22 @@ def _train(arguments: argparse.Namespace) -> None:
 
         raise RunError("--set goes with one experiment at a time")
     for name in arguments.experiment:
-        _train_one(name, arguments, overrides=arguments.set, restart=arguments.restart)
+        _train_one(
+            name,
+            arguments,
+            overrides=arguments.set,
+            restart=arguments.restart,
+            deterministic=arguments.deterministic,
+        )
 
 
-def _train_one(
-    name: str,
-    arguments: argparse.Namespace,
-    *,
-    overrides: list[str] | None = None,
-    restart: bool = False,
-) -> None:
+def _train_one(name: str, arguments: argparse.Namespace, **options: Any) -> None:
+    """`options` are those of `run_experiment`."""
     from filvm.experiments import run_experiment
 
     run = _run(name, arguments)
     with _timed(name):
-        run_experiment(_experiment(name), run, overrides=overrides or [], restart=restart)
+        run_experiment(_experiment(name), run, **options)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)
 
 

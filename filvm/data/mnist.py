@@ -152,7 +152,8 @@ def load_mnist(
         return _from_idx(Path(chosen), "FILVM_MNIST_DIR")
     if all(_find(folder, file) for file in FILES.values()):
         return _from_idx(folder, "data/mnist")
-    cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets" / "mnist.npz"
+    keras_home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    cached = Path(keras_home) / "datasets" / "mnist.npz"
     if cached.is_file():
         try:
             return _from_npz(cached)

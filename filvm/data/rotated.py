@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from filvm.data.mnist import Mnist, load_mnist
-from filvm.files import read_json, replacing, write_json
+from filvm.files import exclusive, read_json, replacing, write_json
 
 NUM_ROTATIONS = 8
 MAX_ANGLE = 90.0
@@ -107,7 +107,7 @@ def load_rotated_mnist(
         "seed": seed,
     }
     if not _is_whole(folder, wanted, _layout(mnist, num_rotations)):
-        with replacing(folder) as temporary:
+        with exclusive(folder), replacing(folder) as temporary:
             temporary.mkdir()
             files = _make(temporary, mnist, num_rotations, seed, progress)
             write_json(temporary / "made.json", {**wanted, "files": files})

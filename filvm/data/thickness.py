@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from filvm.files import replacing
+from filvm.files import exclusive, replacing
+from filvm.processes import deaf_to_ctrl_c
 
 if TYPE_CHECKING:
     from filvm.data.mnist import Mnist
@@ -92,8 +93,10 @@ def stroke_thickness(
 
     hidden = None if progress is None else not progress
     thickness = np.empty(num_images)
+    with deaf_to_ctrl_c():
+        parts = parallel(tasks)
     with tqdm(total=num_images, desc="thickness", unit="image", disable=hidden) as bar:
-        for start, part in zip(starts, parallel(tasks), strict=True):
+        for start, part in zip(starts, parts, strict=True):
             thickness[start : start + len(part)] = part
             bar.update(len(part))
     return thickness
@@ -157,8 +160,9 @@ def load_thickness(
     thickness = _read_table(path, source, num_train + len(mnist.test_images))
     if thickness is None:
         images = np.concatenate([mnist.train_images, mnist.test_images])
-        thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
-        _write_table(path, source, thickness, num_train)
+        with exclusive(path):
+            thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
+            _write_table(path, source, thickness, num_train)
     return Thickness(train=thickness[:num_train], test=thickness[num_train:])
 
 

@@ -11,6 +11,7 @@ import csv
 import itertools
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
 from filvm.experiments.runs import Run, RunError
-from filvm.files import replacing
+from filvm.files import first_line, replacing
 
 
 class TrainingDiverged(ArithmeticError):
@@ -124,6 +125,8 @@ class _Keep(keras.callbacks.Callback):
         self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
+        for unfinished in folder.glob("*/*_temp"):  # TensorFlow's, of a kill or a full disk
+            shutil.rmtree(unfinished)
         self.best_weights = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
         )
@@ -136,7 +139,14 @@ class _Keep(keras.callbacks.Callback):
 
     def restore(self) -> int:
         """Bring back the last checkpoint, if any; the number of epochs it has seen."""
-        if self.last.restore_or_initialize():
+        try:
+            restored = self.last.restore_or_initialize()
+        except (tf.errors.OpError, ValueError) as error:  # after a power cut, for one
+            raise RunError(
+                f"{self.last.directory} cannot be read ({first_line(error)}): give `--restart` to "
+                "train anew"
+            ) from error
+        if restored:
             self.history = read_history(self.path, int(self.epochs_done))
         return len(self.history)
 
