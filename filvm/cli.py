@@ -9,19 +9,21 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filvm.version import __version__
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from filvm.experiments import Experiment, Run
 
 # Experiments, figures and TensorFlow are imported by the commands that use them: `filvm --help`
 # has to answer at once.
 
-USAGE_ERROR, INTERRUPTED = 2, 130
+USAGE_ERROR, START_AGAIN, INTERRUPTED = 2, 75, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parsed = _parser().parse_args(arguments)
     from filvm.data import MnistError
-    from filvm.experiments import RunError
+    from filvm.experiments import RunError, WorkerLost
 
     try:
         with _plain_warnings():
@@ -37,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("filvm: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
+    except WorkerLost as error:
+        print(f"filvm: {error}", file=sys.stderr)
+        return START_AGAIN
     except (RunError, MnistError, ValueError, OSError, ArithmeticError) as error:
         if os.environ.get("FILVM_TRACEBACK"):
             raise
@@ -91,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--restart", action="store_true", help="drop what is there; train anew")
     train.add_argument(
         "--deterministic", action="store_true", help="the same weights every time, but slower"
+    )
+    train.add_argument(
+        "--strategy",
+        choices=("mirrored", "multi-worker"),
+        help="train on all devices of this machine, or with all workers that TF_CONFIG lists",
     )
     train.set_defaults(command=_train)
 
@@ -207,8 +217,18 @@ def _train(arguments: argparse.Namespace) -> None:
         from filvm.experiments import RunError
 
         raise RunError("--set goes with one experiment at a time")
-    for name in arguments.experiment:
-        _train_one(name, arguments, overrides=arguments.set, restart=arguments.restart)
+    from filvm.experiments import distribution
+
+    strategy = distribution.strategy_of(arguments.strategy) if arguments.strategy else None
+    with distribution.naming_lost_workers(strategy):
+        for name in arguments.experiment:
+            _train_one(
+                name,
+                arguments,
+                overrides=arguments.set,
+                restart=arguments.restart,
+                strategy=strategy,
+            )
 
 
 def _train_one(
@@ -217,10 +237,11 @@ def _train_one(
     *,
     overrides: list[str] | None = None,
     restart: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> None:
     from filvm.experiments import run_experiment
 
-    run = _run(name, arguments)
+    run = replace(_run(name, arguments), strategy=strategy)
     with _timed(name):
         run_experiment(_experiment(name), run, overrides=overrides or [], restart=restart)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)
