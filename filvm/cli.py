@@ -39,14 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("filvm: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
-    except WorkerLost as error:
-        print(f"filvm: {error}", file=sys.stderr)
-        return START_AGAIN
     except (RunError, MnistError, ValueError, OSError, ArithmeticError) as error:
         if os.environ.get("FILVM_TRACEBACK"):
             raise
         print(f"filvm: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        return START_AGAIN if isinstance(error, WorkerLost) else USAGE_ERROR
     return 0
 
 

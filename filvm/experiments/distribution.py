@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -49,13 +50,19 @@ def strategy_of(name: str) -> tf.distribute.Strategy:
     print(f"worker {own} of {len(workers)} at {workers[own]}; all of them start now", flush=True)
     import tensorflow as tf
 
+    # While TensorFlow waits for the others, Python would not hear of a Ctrl-C; from then on
+    # TensorFlow would keep SIGTERM to itself.
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise ValueError(
-            f"worker {own} cannot be reached at {workers[own]}, as TF_CONFIG says: is the address "
-            f"this machine's, and its port free? ({_first_line(error)})"
+            f"worker {own} cannot listen at {workers[own]}, where TF_CONFIG says it is ({error}): "
+            "is the address this machine's, and its port free?"
         ) from None
+    finally:
+        signal.signal(signal.SIGINT, on_interrupt)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def read_tf_config(environment: Mapping[str, str]) -> tuple[list[str], int]:
@@ -73,12 +80,12 @@ def read_tf_config(environment: Mapping[str, str]) -> tuple[list[str], int]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        content = check(False, f"does not hold JSON ({error})")
+        check(False, f"does not hold JSON ({error})")
     for part in ("cluster", "task"):
         found = isinstance(content, dict) and isinstance(content.get(part), dict)
         check(found, f"has no object {part!r}")
     cluster, task = content["cluster"], content["task"]
-    addresses = []
+    check(bool(cluster), "lists no worker")
     for kind, listed in cluster.items():
         check(
             kind in ("chief", "worker"),
@@ -88,21 +95,22 @@ def read_tf_config(environment: Mapping[str, str]) -> tuple[list[str], int]:
         for address in listed:
             host, _, port = str(address).rpartition(":")
             check(
-                bool(host) and port.isdecimal() and 0 < int(port) < 65536,
+                bool(host) and port.isdecimal() and 0 < int(port[:6]) < 65536,
                 f"has {address!r} as the address of a {kind}, which is not host:port",
             )
-    check(bool(cluster), "lists no worker")
     check(len(cluster.get("chief", ())) <= 1, "lists more than one chief")
-    addresses = [*cluster.get("chief", ()), *cluster.get("worker", ())]
+    addresses = [*map(str, cluster.get("chief", ())), *map(str, cluster.get("worker", ()))]
     check(len(set(addresses)) == len(addresses), "lists an address twice")
     kind, index = task.get("type"), task.get("index")
-    check(kind in cluster, f"says that this task is a {kind!r}, which its cluster does not list")
+    check(
+        kind in list(cluster), f"says that this task is a {kind!r}, which its cluster does not list"
+    )
     count = len(cluster[kind])
     check(
         type(index) is int and 0 <= index < count,
         f"says that this task has the index {index!r}, and its cluster lists {count} of {kind!r}",
     )
-    return addresses, addresses.index(cluster[kind][index])
+    return addresses, addresses.index(str(cluster[kind][index]))
 
 
 def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
@@ -175,9 +183,5 @@ def naming_lost_workers(strategy: tf.distribute.Strategy | None) -> Iterator[Non
     ) as error:
         raise WorkerLost(
             "another worker has ended or cannot be reached; started again, the same commands go "
-            f"on after the last whole epoch ({_first_line(error)})"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+            "on after the last whole epoch"
+        ) from error
