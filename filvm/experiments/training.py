@@ -8,6 +8,7 @@ sees what an uninterrupted one would have seen.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -158,6 +159,20 @@ class _Keep(keras.callbacks.Callback):
         self.last.save(checkpoint_number=epoch + 1)
 
 
+def _lines(run: Run, keep: _Keep, epochs: int) -> keras.callbacks.Callback:
+    """Prints one line an epoch: which experiment, how far, its losses and its seconds."""
+
+    def say(epoch: int, logs: dict[str, float] | None) -> None:
+        row = keep.history[-1]
+        losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", keep.monitor))
+        print(
+            f"{run.name}: epoch {epoch + 1} of {epochs}: {losses}, {row['seconds']:.1f} s",
+            flush=True,
+        )
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=say)
+
+
 class ReconstructionError(keras.callbacks.Callback):
     """Adds `val_mse` to every epoch: mean squared error through z_mean on held-out images."""
 
@@ -208,16 +223,21 @@ def fit(
     keep = _Keep(run, model, monitor)
     trained = model if run.strategy is None else twin_of(model, run.strategy)
     first = keep.restore()
-    if trained is not model:
+    callbacks = [*callbacks, keep]  # its row holds what the others add
+    if run.strategy is not None:
         check_same(run.strategy, first, "the epochs it finds done")
         check_same(run.strategy, steps, "its data")
         copy_state(model, trained)
         copy_back = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: copy_state(trained, model)
         )
-        callbacks = [copy_back, *callbacks]
+        callbacks.insert(0, copy_back)
         validation = validation.with_options(shares_of_batches())
-    if first and run.writes:
+    # Under make two trainings may share the terminal: then each line says whose it is.
+    bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and "MAKEFLAGS" not in os.environ)
+    if run.writes and not bar:
+        callbacks.append(_lines(run, keep, epochs))
+    if run.writes and first:
         print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
     if first < epochs:
         trained.fit(
@@ -226,17 +246,10 @@ def fit(
             initial_epoch=first,
             steps_per_epoch=steps,
             validation_data=validation,
-            callbacks=[*callbacks, keep],  # its row holds what the others add
-            verbose=_verbosity(run),
+            callbacks=callbacks,
+            verbose=1 if run.writes and bar else 0,
         )
     if not run.writes:
         raise PartDone(run.name)
     keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
     return keep.history
-
-
-def _verbosity(run: Run) -> int:
-    """Of Keras: 0 for a worker that is not the chief, 1 a progress bar, 2 a line an epoch."""
-    if not run.writes:
-        return 0
-    return 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2
