@@ -45,7 +45,9 @@ def strategy_of(name: str) -> tf.distribute.Strategy:
         import tensorflow as tf
 
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        names = [device.name for device in devices]
+        print(f"mirrored: trains on {', '.join(names)}", flush=True)
+        return tf.distribute.MirroredStrategy(names)
     workers, own = read_tf_config(os.environ)
     print(f"worker {own} of {len(workers)} at {workers[own]}; all of them start now", flush=True)
     import tensorflow as tf
@@ -182,6 +184,6 @@ def naming_lost_workers(strategy: tf.distribute.Strategy | None) -> Iterator[Non
         tf.errors.InternalError,
     ) as error:
         raise WorkerLost(
-            "another worker has ended or cannot be reached; started again, the same commands go "
-            "on after the last whole epoch"
+            "another worker has ended (its own log says why) or cannot be reached; started again, "
+            "the same commands go on after the last whole epoch"
         ) from error
