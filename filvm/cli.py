@@ -10,19 +10,21 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filvm.version import __version__
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from filvm.experiments import Experiment, Run
 
 # Experiments, figures and TensorFlow are imported by the commands that use them: `filvm --help`
 # has to answer at once.
 
-USAGE_ERROR, INTERRUPTED = 2, 130
+USAGE_ERROR, START_AGAIN, INTERRUPTED = 2, 75, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("FILVM_TRACEBACK") or not (said := _in_words(error)):
             raise
         print(f"filvm: {said}", file=sys.stderr)
-        return USAGE_ERROR
+        from filvm.experiments import WorkerLost
+
+        return START_AGAIN if isinstance(error, WorkerLost) else USAGE_ERROR
     return 0
 
 
@@ -108,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--restart", action="store_true", help="drop what is there; train anew")
     train.add_argument(
         "--deterministic", action="store_true", help="the same weights every time, but slower"
+    )
+    train.add_argument(
+        "--strategy",
+        choices=("mirrored", "multi-worker"),
+        help="train on all devices of this machine, or with all workers that TF_CONFIG lists",
     )
     train.set_defaults(command=_train)
 
@@ -224,21 +233,32 @@ def _train(arguments: argparse.Namespace) -> None:
         from filvm.experiments import RunError
 
         raise RunError("--set goes with one experiment at a time")
-    for name in arguments.experiment:
-        _train_one(
-            name,
-            arguments,
-            overrides=arguments.set,
-            restart=arguments.restart,
-            deterministic=arguments.deterministic,
-        )
+    from filvm.experiments import distribution
+
+    strategy = distribution.strategy_of(arguments.strategy) if arguments.strategy else None
+    with distribution.naming_lost_workers(strategy):
+        for name in arguments.experiment:
+            _train_one(
+                name,
+                arguments,
+                strategy=strategy,
+                overrides=arguments.set,
+                restart=arguments.restart,
+                deterministic=arguments.deterministic,
+            )
 
 
-def _train_one(name: str, arguments: argparse.Namespace, **options: Any) -> None:
+def _train_one(
+    name: str,
+    arguments: argparse.Namespace,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    **options: Any,
+) -> None:
     """`options` are those of `run_experiment`."""
     from filvm.experiments import run_experiment
 
-    run = _run(name, arguments)
+    run = replace(_run(name, arguments), strategy=strategy)
     with _timed(name):
         run_experiment(_experiment(name), run, **options)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)

@@ -329,5 +329,9 @@ def densities(run: Run) -> dict[str, np.ndarray]:
 
 
 EXPERIMENT = Experiment(
-    "flow-density", "planar flows fitted to energies and samples (Figure 6)", PROFILES, train
+    "flow-density",
+    "planar flows fitted to energies and samples (Figure 6)",
+    PROFILES,
+    train,
+    distributable=False,
 )

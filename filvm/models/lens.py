@@ -33,7 +33,7 @@ from filvm.models.objective import (
     spread,
     standard_normal_log_prob,
 )
-from filvm.models.vae import gaussian_log_likelihood, sample_gaussian
+from filvm.models.vae import batch_noise, gaussian_log_likelihood, sample_gaussian
 
 
 def _check_at_least(name: str, value: float, least: float) -> None:
@@ -191,8 +191,12 @@ class ILVM(Lens):
             if isinstance(attribute, Categorical):
                 if seed is not None:
                     own_seed = tf.add(seed, [0, 2**24 * (j + 1)])
-                    uniform = tf.random.stateless_uniform(
-                        tf.shape(approximation), own_seed, 1e-7, 1.0
+                    uniform = batch_noise(
+                        tf.random.stateless_uniform,
+                        approximation,
+                        own_seed,
+                        minval=1e-7,
+                        maxval=1.0,
                     )
                     approximation -= tf.math.log(-tf.math.log(uniform))  # Gumbel: argmax draws
                 approximation = tf.one_hot(tf.argmax(approximation, axis=-1), attribute.width)
@@ -245,7 +249,7 @@ class ILVM(Lens):
         elbo = tf.reduce_mean(objective(terms, self.beta, self.attribute_weights))
         losses["lens_loss"] = further - elbo
         if self.latent_noise:
-            noise = tf.random.stateless_normal(tf.shape(z), seed + tf.constant([0, 2**30]))
+            noise = batch_noise(tf.random.stateless_normal, z, seed + tf.constant([0, 2**30]))
             approximations = self.secondary_outputs(z + self.latent_noise * noise)
         losses.update(self.secondary_losses(side, approximations))
         losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.names])

@@ -23,7 +23,7 @@ from filvm.data.side_information import (
     stack_side_information,
 )
 from filvm.models.requests import Served, require, signature
-from filvm.models.vae import step_seed
+from filvm.models.vae import step_seed, tracked
 
 CHUNK = 32768  # samples that methods on arrays take at a time: bounds their memory
 
@@ -232,18 +232,13 @@ class Lens(Served, keras.Model):
         for loss, variables in shares:
             steps += zip(tape.gradient(loss, variables), variables, strict=True)
         self.optimizer.apply_gradients(steps)
-        return self._track(losses, z)
+        return tracked(self.trackers, losses, z)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         z, side, _ = keras.utils.unpack_x_y_sample_weight(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
-        return self._track(self.losses_of(z, side, tf.constant([self.seed, -1], tf.int32)), z)
-
-    def _track(self, losses: Mapping[str, tf.Tensor], z: tf.Tensor) -> dict[str, tf.Tensor]:
-        size = tf.shape(z)[0]  # a final partial batch counts for what it holds
-        for tracker in self.trackers:
-            tracker.update_state(losses[tracker.name], sample_weight=size)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        losses = self.losses_of(z, side, tf.constant([self.seed, -1], tf.int32))
+        return tracked(self.trackers, losses, z)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
