@@ -143,7 +143,7 @@ def way_back(
         "heads": {
             name: float(
                 np.mean(read[name] == values)
-                if values.dtype.kind == "i"
+                if read[name].dtype.kind == "i"
                 else np.nanmean(np.abs(read[name] - values))
             )
             for name, values in known.items()
@@ -188,7 +188,7 @@ def undone_examples(run: Run, digit: int = 3) -> dict[str, np.ndarray]:
         )
         rows[f"{name}: as a {digit}"] = changed
         rows[f"{name}: and back"] = back
-        rows["not back" if name == "FILVM" else "not back "] = np.abs(back - rows["x → z → x"])
+        rows[f"{name}: lost"] = np.abs(back - rows["x → z → x"])
     return rows
 
 

@@ -77,7 +77,7 @@ def profiles(full: Any, *, quick: dict[str, Any], smoke: dict[str, Any]) -> dict
     """The three profiles of one recipe: what `quick` and `smoke` change of the full one."""
     small = {"epochs": 2, "hidden_units": (32, 32), "batch_size": 64, "test_limit": 500}
     if isinstance(full, InvertibleSettings):
-        small |= {"coupling_units": (16,), "num_couplings": 4}
+        small |= {"coupling_units": (16,), "num_couplings": 2, "test_limit": 200}
     return {
         "full": full,
         "quick": replace(full, **quick),
