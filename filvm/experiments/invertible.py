@@ -22,7 +22,7 @@ from filvm.experiments.vae_mnist_r import rotated_digits
 @dataclass(frozen=True)
 class MnistSettings(InvertibleSettings):
     digit_weight: float = 20.0
-    thickness_weight: float = 20.0
+    thickness_weight: float = 50.0
     known: int = 0  # as in `lens_mnist`
     validation: int = 10_000
 
@@ -30,7 +30,7 @@ class MnistSettings(InvertibleSettings):
 @dataclass(frozen=True)
 class RotatedSettings(InvertibleSettings):
     digit_weight: float = 20.0
-    rotation_weight: float = 20.0
+    rotation_weight: float = 50.0
     epochs: int = 5  # of 8 rotations each
     batch_size: int = 512
     validation: int = 1_000

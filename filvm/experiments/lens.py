@@ -50,9 +50,9 @@ class InvertibleSettings:
     num_couplings: int = 16
     coupling_units: tuple[int, ...] = (256, 256)  # of the network of each
     hidden_units: tuple[int, ...] = (256, 256)  # of the secondary network
-    latent_noise: float = 0.05  # of all of training, in standardised units
+    latent_noise: float = 0.04  # of all of training, in standardised units
     swap_weight: float = 3.0
-    epochs: int = 30
+    epochs: int = 20
     batch_size: int = 256
     learning_rate: float = 2e-3  # falls along a cosine to a hundredth
     train_limit: int = 0  # as in `LensSettings`
