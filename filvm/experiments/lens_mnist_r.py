@@ -39,12 +39,12 @@ class Settings(LensSettings):
     latent_variance: float = 0.25
     swap_weight: float = 50.0
     independence_weight: float = 50.0
-    epochs: int = 9  # of 8 rotations each
+    epochs: int = 7  # of 8 rotations each
     batch_size: int = 512
     validation: int = 1_000  # of the training digits, the last ones, with all their rotations
 
 
-REPORT = replace(as_reported(Settings(), digit_weight=1.0, rotation_weight=1.0), epochs=6)
+REPORT = replace(as_reported(Settings(), digit_weight=1.0, rotation_weight=1.0), epochs=4)
 
 
 def samples(rotated: RotatedMnist, vae: Any, rows: slice) -> Samples:

@@ -134,12 +134,19 @@ class Run:
 
         import filvm.models  # noqa: F401  (its classes must be known to Keras)
 
-        return keras.models.load_model(str(self.model_folder), compile=False)
+        return keras.models.load_model(self.model_folder / "model.keras", compile=False)
 
     def save_model(self, model: keras.Model) -> None:
-        """Leave `model`, without its optimiser, in `model_folder`, whole or not at all."""
+        """Leave `model`, without its optimiser, in `model_folder`, whole or not at all.
+
+        In Keras' own format, which takes a tenth of the time of a SavedModel; `filvm export` makes
+        SavedModels for servers.
+        """
+        never_compiled = type(model).from_config(model.get_config())
+        never_compiled.set_weights(model.get_weights())
         with replacing(self.model_folder) as temporary:
-            model.save(str(temporary), include_optimizer=False)
+            temporary.mkdir()
+            never_compiled.save(temporary / "model.keras")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ sees what an uninterrupted one would have seen.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -140,6 +141,20 @@ class _Keep(keras.callbacks.Callback):
         self.last.save(checkpoint_number=epoch + 1)
 
 
+def _lines(run: Run, keep: _Keep, epochs: int) -> keras.callbacks.Callback:
+    """Prints one line an epoch: which experiment, how far, its losses and its seconds."""
+
+    def say(epoch: int, logs: dict[str, float] | None) -> None:
+        row = keep.history[-1]
+        losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", keep.monitor))
+        print(
+            f"{run.name}: epoch {epoch + 1} of {epochs}: {losses}, {row['seconds']:.1f} s",
+            flush=True,
+        )
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=say)
+
+
 class ReconstructionError(keras.callbacks.Callback):
     """Adds `val_mse` to every epoch: mean squared error through z_mean on held-out images."""
 
@@ -187,6 +202,8 @@ def fit(
     """
     model.optimizer.build(model.trainable_variables)
     keep = _Keep(run, model, monitor)
+    # Under make two trainings may share the terminal: then each line says whose it is.
+    bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and "MAKEFLAGS" not in os.environ)
     first = keep.restore()
     if first:
         print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
@@ -197,8 +214,9 @@ def fit(
             initial_epoch=first,
             steps_per_epoch=steps,
             validation_data=validation,
-            callbacks=[*callbacks, keep],  # its row holds what the others add
-            verbose=1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2,
+            # Its row holds what the others add.
+            callbacks=[*callbacks, keep] if bar else [*callbacks, keep, _lines(run, keep, epochs)],
+            verbose=1 if bar else 0,
         )
     keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
     return keep.history

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tf_keras as keras
 
 from filvm.experiments import EXPERIMENTS, Run, run_experiment
 from filvm.experiments.training import TrainingDiverged, shuffled_batches
@@ -54,10 +53,7 @@ def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_ends(tmp
             columns="seconds"
         ),
     )
-    models = [
-        keras.models.load_model(tmp_path / kind / "smoke" / "vae-mnist" / "model", compile=False)
-        for kind in ("killed", "whole")
-    ]
+    models = [Run("vae-mnist", "smoke", tmp_path / kind).model() for kind in ("killed", "whole")]
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(one, other)
 
