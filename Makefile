@@ -32,7 +32,8 @@ EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
 	vae-sequences $(LENSES_SEQUENCES) flow-density
 BEYOND := invertible-mnist invertible-mnist-r invertible-sequences
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
-NOTEBOOKS := $(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb))
+BEYOND_NOTEBOOK := $(RUNS)/notebooks/10_a_lens_that_can_be_undone.ipynb
+NOTEBOOKS := $(filter-out $(BEYOND_NOTEBOOK),$(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb)))
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
 .PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond publish export test lint \
