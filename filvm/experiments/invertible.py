@@ -41,6 +41,7 @@ class SequenceSettings(InvertibleSettings):
     attributes: tuple[str, ...] = ("start", "step", "length")
     attribute_weight: float = 20.0
     latent_noise: float = 0.01
+    epochs: int = 10
     train_limit: int = 60_000
 
 
