@@ -31,8 +31,7 @@ class MnistSettings(InvertibleSettings):
 class RotatedSettings(InvertibleSettings):
     digit_weight: float = 20.0
     rotation_weight: float = 50.0
-    epochs: int = 5  # of 8 rotations each
-    batch_size: int = 512
+    epochs: int = 4  # of 8 rotations each
     validation: int = 1_000
 
 
