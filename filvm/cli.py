@@ -135,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     notebooks = commands.add_parser(
         "notebooks", parents=[shared, of_runs], help="execute the notebooks of notebooks/"
     )
-    notebooks.add_argument("name", nargs="*", help="for example 01_vae_on_mnist; default: all")
+    notebooks.add_argument(
+        "name", nargs="*", help="for example 01_vae_on_mnist; default: the report's"
+    )
     notebooks.set_defaults(command=_notebooks)
 
     ablations = commands.add_parser(
@@ -147,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=int, default=0, help="how many to train at once (default: one to a core)"
     )
     ablations.set_defaults(command=_ablations)
+
+    beyond = commands.add_parser(
+        "beyond", parents=[shared, of_runs], help="what is not the report's: train, table, figure"
+    )
+    beyond.set_defaults(command=_beyond)
 
     publish = commands.add_parser(
         "publish", parents=[shared, of_runs], help="copy what a run made to docs/ and notebooks/"
@@ -293,12 +300,12 @@ def _figures(arguments: argparse.Namespace) -> None:
 
 def _notebooks(arguments: argparse.Namespace) -> None:
     from filvm.experiments import RunError
-    from filvm.notebooks import execute, notebook_names
+    from filvm.notebooks import BEYOND, execute, notebook_names
 
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    for name in arguments.name or names:
+    for name in arguments.name or [name for name in names if name not in BEYOND]:
         with _timed(name):
             path = execute(name, _run("", arguments))
         print(f"{name}: {path}", flush=True)
@@ -313,6 +320,17 @@ def _ablations(arguments: argparse.Namespace) -> None:
     folder = arguments.runs / arguments.profile / "ablations"
     draw_ablations(table, folder)
     print(f"{folder}/ablations.md, .csv and .png")
+
+
+def _beyond(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import BEYOND, FinishedRun
+    from filvm.figures.beyond import draw_beyond
+
+    for name in BEYOND:
+        _train_one(name, arguments)
+    folder = arguments.runs / arguments.profile / "beyond"
+    draw_beyond(FinishedRun(**vars(_run("invertible-mnist", arguments))), folder)
+    print(f"{folder}/beyond.md and undone.png")
 
 
 def _publish(arguments: argparse.Namespace) -> None:
@@ -343,13 +361,14 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import EXPERIMENTS
+    from filvm.experiments import BEYOND, EXPERIMENTS
 
     arguments.figure = []
     arguments.what = ["mnist", "thickness", "mnist-r"]
     _data(arguments)
     for name in EXPERIMENTS:
-        _train_one(name, arguments)
+        if name not in BEYOND:
+            _train_one(name, arguments)
     _figures(arguments)
 
 

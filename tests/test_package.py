@@ -85,7 +85,7 @@ def test_make_lists_every_target_and_knows_every_experiment():
         "make",
         "--no-print-directory",
         "--eval",
-        "print: ; @echo $(EXPERIMENTS)",
+        "print: ; @echo $(EXPERIMENTS) $(BEYOND)",
         "print",
     ]
     printed = subprocess.run(print_them, cwd=ROOT, capture_output=True, text=True, check=True)
