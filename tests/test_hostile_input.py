@@ -33,6 +33,7 @@ from filvm.data.sequences import (
 )
 from filvm.data.side_information import Categorical, Continuous, stack_side_information
 from filvm.experiments import Experiment, Run, RunError, run_experiment
+from filvm.experiments.distribution import read_tf_config
 from filvm.version import __version__
 
 EXAMPLES = int(os.environ.get("FILVM_FUZZ_EXAMPLES", 300))  # of each property
@@ -206,6 +207,27 @@ def test_metrics_are_an_object_or_refused(content):
         (run.folder / ".done").write_text("any")
         with refused_or_not(RunError, ValueError, match=r"metrics\.json"):
             assert isinstance(run.metrics(), dict)
+
+
+CLUSTER = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
+TASK = {"type": "worker", "index": 1}
+
+
+@fuzzed
+@given(
+    st.one_of(
+        spoilt(json.dumps({"cluster": CLUSTER, "task": TASK}).encode()),
+        st.builds(
+            lambda cluster, task: json.dumps({"cluster": cluster, "task": task}).encode(),
+            JSON | st.dictionaries(st.sampled_from(["chief", "worker", "ps"]), JSON),
+            JSON | st.dictionaries(st.sampled_from(["type", "index"]), JSON),
+        ),
+    )
+)
+def test_a_cluster_is_one_that_lists_this_worker_or_refused(content):
+    with refused_or_not(ValueError, match="TF_CONFIG"):
+        workers, own = read_tf_config({"TF_CONFIG": content.decode("latin-1")})
+        assert 0 <= own < len(workers)
 
 
 HISTORY = "epoch,seconds,loss\n1,0.5,10.25\n2,0.5,9\n"

@@ -291,10 +291,10 @@ class Lens(Served, keras.Model):
         self._set_scaling(z, side)
 
     def _set_scaling(self, z: np.ndarray, side: np.ndarray) -> None:
-        spread = z.std(axis=0, dtype=np.float64)
+        deviation = z.std(axis=0, dtype=np.float64)
         attribute_mean, attribute_scale = attribute_scaling(self.attributes, side)
         self.latent_mean.assign(z.mean(axis=0, dtype=np.float64).astype(np.float32))
-        self.latent_scale.assign(np.where(spread > 1e-6, spread, 1.0).astype(np.float32))
+        self.latent_scale.assign(np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
         self.attribute_mean.assign(attribute_mean)
         self.attribute_scale.assign(attribute_scale)
         self.adapted.assign(1.0)

@@ -8,7 +8,7 @@ import tf_keras as keras
 from filvm.data.sequences import LARGEST_EXACT, make_sequences
 from filvm.data.side_information import Categorical, Continuous
 from filvm.flows import fit_forward_kl, fit_reverse_kl
-from filvm.models import FILVM, ILVM, ConvVAE, SequenceVAE
+from filvm.models import FILVM, ILVM, ConvVAE, InvertibleLens, SequenceVAE
 from filvm.models.objective import dependence, gaussian_kernel, spread
 
 RNG = np.random.default_rng(0)
@@ -25,7 +25,8 @@ def vae(likelihood):
 
 def lens(kind):
     attributes = [Categorical("kind", 3), Continuous("size")]
-    return kind(4, attributes, hidden_units=(8,), num_flows=2)
+    layers = {"num_couplings": 2} if kind is InvertibleLens else {"num_flows": 2}
+    return kind(4, attributes, hidden_units=(8,), **layers)
 
 
 def sequence_vae():
@@ -135,6 +136,14 @@ def test_a_lens_trains_on_whatever_is_known_of_the_samples(data):
     assert np.isfinite(model.manipulate(z, kind=2, size=2.0)).all()
 
 
+@pytest.mark.parametrize("case", ["nothing that varies", "one sample", "large units"])
+def test_a_lens_with_an_exact_inverse_trains_on_it_too(case):
+    model = lens(InvertibleLens)
+    check_training(model, *LENS_SETS[case])
+    z = LENS_SETS[case][0]
+    assert np.isfinite(model.manipulate(z, kind=2, size=2.0)).all()
+
+
 def test_an_ilvm_trains_where_nothing_varies():
     check_training(lens(ILVM), *LENS_SETS["nothing that varies"])
 
@@ -207,6 +216,7 @@ CHECKED = {
     "gaussian vae": (vae, "gaussian", 0 * IMAGES),
     "ilvm": (lens, ILVM, LATENTS, SIDE),
     "filvm": (lens, FILVM, *LENS_SETS["nothing that varies"]),
+    "invertible lens": (lens, InvertibleLens, *LENS_SETS["nothing that varies"]),
     "sequence vae": (sequence_vae, None, SEQUENCE_SETS["of one number"]),
 }
 
