@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filvm.version import __version__
 
@@ -30,21 +31,39 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parsed = _parser().parse_args(arguments)
-    from filvm.data import MnistError
-    from filvm.experiments import RunError, WorkerLost
-
     try:
         with _plain_warnings():
             parsed.command(parsed)
+        sys.stdout.flush()  # what cannot be printed is an error like others
     except KeyboardInterrupt:
         print("filvm: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
-    except (RunError, MnistError, ValueError, OSError, ArithmeticError) as error:
-        if os.environ.get("FILVM_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("FILVM_TRACEBACK") or not (said := _in_words(error)):
             raise
-        print(f"filvm: {error}", file=sys.stderr)
+        print(f"filvm: {said}", file=sys.stderr)
+        from filvm.experiments import WorkerLost
+
         return START_AGAIN if isinstance(error, WorkerLost) else USAGE_ERROR
     return 0
+
+
+def _in_words(error: Exception) -> str:
+    """One line for an error that a user can do something about; empty for any other."""
+    from filvm.data import MnistError
+    from filvm.experiments import RunError
+    from filvm.files import first_line
+
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; the same command continues once that is mended"
+    if isinstance(error, RunError | MnistError | ValueError | OSError | ArithmeticError):
+        return str(error)
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(error, tensorflow.errors.OpError):  # of its own file system
+        said = re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\]", "", first_line(error))
+        return f"{said}; the same command continues once that is mended"
+    return ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     notebooks = commands.add_parser(
         "notebooks", parents=[shared, of_runs], help="execute the notebooks of notebooks/"
     )
-    notebooks.add_argument("name", nargs="*", help="for example 01_vae_on_mnist; default: all")
+    notebooks.add_argument(
+        "name", nargs="*", help="for example 01_vae_on_mnist; default: the report's"
+    )
     notebooks.set_defaults(command=_notebooks)
 
     ablations = commands.add_parser(
@@ -128,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=int, default=0, help="how many to train at once (default: one to a core)"
     )
     ablations.set_defaults(command=_ablations)
+
+    beyond = commands.add_parser(
+        "beyond", parents=[shared, of_runs], help="what is not the report's: train, table, figure"
+    )
+    beyond.set_defaults(command=_beyond)
 
     publish = commands.add_parser(
         "publish", parents=[shared, of_runs], help="copy what a run made to docs/ and notebooks/"
@@ -222,9 +248,10 @@ def _train(arguments: argparse.Namespace) -> None:
             _train_one(
                 name,
                 arguments,
+                strategy=strategy,
                 overrides=arguments.set,
                 restart=arguments.restart,
-                strategy=strategy,
+                deterministic=arguments.deterministic,
             )
 
 
@@ -232,15 +259,15 @@ def _train_one(
     name: str,
     arguments: argparse.Namespace,
     *,
-    overrides: list[str] | None = None,
-    restart: bool = False,
     strategy: tf.distribute.Strategy | None = None,
+    **options: Any,
 ) -> None:
+    """`options` are those of `run_experiment`."""
     from filvm.experiments import run_experiment
 
     run = replace(_run(name, arguments), strategy=strategy)
     with _timed(name):
-        run_experiment(_experiment(name), run, overrides=overrides or [], restart=restart)
+        run_experiment(_experiment(name), run, **options)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)
 
 
@@ -273,12 +300,12 @@ def _figures(arguments: argparse.Namespace) -> None:
 
 def _notebooks(arguments: argparse.Namespace) -> None:
     from filvm.experiments import RunError
-    from filvm.notebooks import execute, notebook_names
+    from filvm.notebooks import BEYOND, execute, notebook_names
 
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    for name in arguments.name or names:
+    for name in arguments.name or [name for name in names if name not in BEYOND]:
         with _timed(name):
             path = execute(name, _run("", arguments))
         print(f"{name}: {path}", flush=True)
@@ -293,6 +320,17 @@ def _ablations(arguments: argparse.Namespace) -> None:
     folder = arguments.runs / arguments.profile / "ablations"
     draw_ablations(table, folder)
     print(f"{folder}/ablations.md, .csv and .png")
+
+
+def _beyond(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import BEYOND, FinishedRun
+    from filvm.figures.beyond import draw_beyond
+
+    for name in BEYOND:
+        _train_one(name, arguments)
+    folder = arguments.runs / arguments.profile / "beyond"
+    draw_beyond(FinishedRun(**vars(_run("invertible-mnist", arguments))), folder)
+    print(f"{folder}/beyond.md and undone.png")
 
 
 def _publish(arguments: argparse.Namespace) -> None:
@@ -323,13 +361,14 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import EXPERIMENTS
+    from filvm.experiments import BEYOND, EXPERIMENTS
 
     arguments.figure = []
     arguments.what = ["mnist", "thickness", "mnist-r"]
     _data(arguments)
     for name in EXPERIMENTS:
-        _train_one(name, arguments)
+        if name not in BEYOND:
+            _train_one(name, arguments)
     _figures(arguments)
 
 

@@ -1,7 +1,11 @@
-"""What the report did: one small file per experiment. TensorFlow is imported once one trains."""
+"""What the report did, and some beyond: one small file per experiment.
+
+TensorFlow is imported once one trains.
+"""
 
 from filvm.experiments import (
     flow_density,
+    invertible,
     lens_mnist,
     lens_mnist_r,
     lens_sequences,
@@ -24,10 +28,13 @@ EXPERIMENTS = {  # in an order in which each finds what it needs
         *lens_mnist_r.EXPERIMENTS,
         *lens_sequences.EXPERIMENTS,
         flow_density.EXPERIMENT,
+        *invertible.EXPERIMENTS,
     )
 }
+BEYOND = tuple(experiment.name for experiment in invertible.EXPERIMENTS)  # not the report's
 
 __all__ = [
+    "BEYOND",
     "EXPERIMENTS",
     "PROFILES",
     "Experiment",

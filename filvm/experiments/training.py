@@ -7,11 +7,15 @@ sees what an uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import csv
+import itertools
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +25,8 @@ import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
 from filvm.experiments.distribution import PartDone, check_same, copy_state, twin_of
-from filvm.experiments.runs import Run
-from filvm.files import replacing
+from filvm.experiments.runs import Run, RunError
+from filvm.files import first_line, replacing
 from filvm.models import VAE
 
 
@@ -105,6 +109,24 @@ def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
+def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
+    """The rows of so many epochs in a `history.csv`; a RunError if it has not got them."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [
+                {name: float(value or "nan") for name, value in row.items()}
+                for row in itertools.islice(csv.DictReader(file), epochs)
+            ]
+    except (OSError, ValueError, TypeError, csv.Error):
+        rows = []
+    if [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
+        raise RunError(
+            f"{path} does not hold the {epochs} epochs that were trained: "
+            "give `--restart` to train anew"
+        )
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
 class _Keep(keras.callbacks.Callback):
     """After every epoch: history, best weights, checkpoint, in an order that survives a kill."""
 
@@ -114,8 +136,10 @@ class _Keep(keras.callbacks.Callback):
         self.path = run.folder / "history.csv"
         self.monitor = monitor
         self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
+        for unfinished in folder.glob("*/*_temp"):  # TensorFlow's, of a kill or a full disk
+            shutil.rmtree(unfinished)
         self.best_weights = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
         )
@@ -131,9 +155,15 @@ class _Keep(keras.callbacks.Callback):
 
     def restore(self) -> int:
         """Bring back the last checkpoint, if any; the number of epochs it has seen."""
-        if self.last.restore_or_initialize():
-            done = int(self.epochs_done)
-            self.history = pd.read_csv(self.path).to_dict("records")[:done]
+        try:
+            restored = self.last.restore_or_initialize()
+        except (tf.errors.OpError, ValueError) as error:  # after a power cut, for one
+            raise RunError(
+                f"{self.last.directory} cannot be read ({first_line(error)}): give `--restart` to "
+                "train anew"
+            ) from error
+        if restored:
+            self.history = read_history(self.path, int(self.epochs_done))
         return len(self.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -172,8 +172,13 @@ class VAE(Served, keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def observations_of(self, data: Any) -> tf.Tensor:
+        """What a step was given, as float32: Keras converts arrays, and not what datasets hold."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return tf.cast(x, tf.float32)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        x = self.observations_of(data)
         with tf.GradientTape() as tape:
             losses = self.losses_of(x, step_seed(self))
             # Replicas' gradients are summed, so each contributes its share of the mean.
@@ -182,7 +187,7 @@ class VAE(Served, keras.Model):
         return tracked(self.metrics, losses, x)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x = self.observations_of(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
         losses = self.losses_of(x, tf.constant([self.seed, -1], tf.int32))
         return tracked(self.metrics, losses, x)
@@ -209,7 +214,7 @@ class VAE(Served, keras.Model):
 
     def observation_arrays(self, decoded: Any) -> Any:
         """`observation` for NumPy arrays."""
-        return tf.nest.map_structure(lambda tensor: tensor.numpy(), self.observation(decoded))
+        return tf.nest.map_structure(np.asarray, self.observation(decoded))
 
     def reconstruct(self, x: np.ndarray, *, sampled: bool = False, seed: int = 0) -> Any:
         """x -> z -> x, through z_mean or, with `sampled`, through a draw from q(z|x)."""
@@ -229,19 +234,25 @@ class VAE(Served, keras.Model):
         return gaussian_kl(*self.encode(x)).numpy().mean(axis=0)
 
     def check_observations(self, x: Any) -> None:
-        """Raise a ValueError that says what is wrong with x; nothing if it can be encoded."""
+        """Raise a ValueError that says what is wrong with x, an array or the spec of a batch."""
         expected = self.encoder.input_shape[1:]
-        shape = tuple(getattr(x, "shape", np.shape(x)))
-        if shape[1:] != expected:
+        shape = tf.TensorShape(x.shape if hasattr(x, "shape") else np.shape(x))
+        if not shape[1:].is_compatible_with(expected):
             raise ValueError(
                 f"{type(self).__name__} was given an array of shape {list(shape)}; "
                 f"expected [n, {', '.join(map(str, expected))}]"
             )
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """As `keras.Model.fit`: x is an array of observations or a `tf.data.Dataset` of batches."""
-        if isinstance(x, np.ndarray):
-            self.check_observations(x)
+        """As `keras.Model.fit`: x is an array of observations or a `tf.data.Dataset` of batches.
+
+        Of a dataset, shape and type are checked, and not the numbers in it.
+        """
+        for data in (x, kwargs.get("validation_data")):
+            if isinstance(data, tf.data.Dataset):
+                self.check_observations(tf.nest.flatten(data.element_spec)[0])
+            elif isinstance(data, np.ndarray):
+                self.check_observations(data)
         return super().fit(x, *args, **kwargs)
 
     # Saving.
