@@ -297,9 +297,13 @@ def _train(
         if run.writes:
             (run.folder / ".done").touch()  # newer than what it was built on, not changed since
         return run.metrics()
+    measured = (run.folder / "metrics.json").is_file()
+    if run.strategy is not None:
+        measured = from_chief(run.strategy, measured)
     if not run.writes:
-        with contextlib.suppress(PartDone):
-            experiment.train(settings, run)
+        if not measured:
+            with contextlib.suppress(PartDone):
+                experiment.train(settings, run)
         from_chief(run.strategy, True)  # waits for it
         return run.metrics()
     if not (run.folder / "config.json").is_file():
@@ -308,7 +312,7 @@ def _train(
             run.folder / "config.json",
             {**wanted, "versions": {"python": platform.python_version(), **versions}},
         )
-    if not (run.folder / "metrics.json").is_file():
+    if not measured:
         write_json(run.folder / "metrics.json", experiment.train(settings, run))
     discard(run.folder / "checkpoint")
     digest = hashlib.sha256()
