@@ -18,6 +18,8 @@ from filvm.experiments.lens import InvertibleSettings, encode_images, profiles
 from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist_r import rotated_digits
 
+NOTEBOOK = "10_a_lens_that_can_be_undone"  # of what `filvm beyond` trains
+
 
 @dataclass(frozen=True)
 class MnistSettings(InvertibleSettings):
