@@ -11,7 +11,6 @@ endif
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.DELETE_ON_ERROR:
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,8 +35,16 @@ BEYOND_NOTEBOOK := $(RUNS)/notebooks/10_a_lens_that_can_be_undone.ipynb
 NOTEBOOKS := $(filter-out $(BEYOND_NOTEBOOK),$(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb)))
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond publish export test lint \
-	benchmark clean
+# What filvm writes is whole or not there: after Ctrl-C or an error, make must not remove it.
+.PRECIOUS: $(DIGITS) $(THICKNESS) $(ROTATED) $(RUNS)/%/.done $(RUNS)/figures/figure_03.png $(RUNS)/RESULTS.md \
+	$(RUNS)/notebooks/%.ipynb $(RUNS)/serving/models.config
+
+STRESS := benchmarks/check_numerics.py benchmarks/fuzz.py
+TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/models/test_vae.py tests/test_cli.py \
+	tests/test_files.py tests/test_hostile_input.py
+
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond publish export test \
+	test-wheel test-lowest lint benchmark stress clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -49,7 +56,9 @@ setup: $(READY) ## .venv with what setup.cfg and constraints.txt say
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is another: make setup PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@exec 9< Makefile; $(PYTHON) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null \
+		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
+	$(PYTHON) -m venv --clear $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
 	@touch $@
@@ -117,12 +126,39 @@ $(RUNS)/serving/models.config: $(SERVED:%=$(RUNS)/%/.done)
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
+# What a user has: a wheel and what it needs, then the tests, and no source tree in sight.
+test-wheel: ## commands and tests on an installed wheel
+	rm -rf $(VENV)-wheel build && $(PYTHON) -m venv $(VENV)-wheel && mkdir $(VENV)-wheel/tree
+	$(VENV)-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel .
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt $(VENV)-wheel/filvm-*.whl
+	cp -r tests setup.cfg $(VENV)-wheel/tree
+	cd $(VENV)-wheel/tree && export TF_CPP_MIN_LOG_LEVEL=2 \
+		&& ../bin/filvm --help > help.txt && ../bin/filvm list > list.txt \
+		&& ../bin/filvm train vae-sequences --profile smoke \
+		&& ! ../bin/filvm notebooks 2> notebooks.txt && grep 'repository' notebooks.txt
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt pytest pytest-timeout pytest-xdist hypothesis
+	cd $(VENV)-wheel/tree && ../bin/python -m pytest $(TESTS_OF_A_WHEEL)
+
+# Wants a Python that has the lowest NumPy: make test-lowest PYTHON=python3.10
+test-lowest: ## the tests with the lowest versions that setup.cfg allows
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	sed -n 's/^    \([A-Za-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard]'
+	$(VENV)-lowest/bin/python -m pytest --numprocesses auto --dist loadfile -W ignore::DeprecationWarning
+
 lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 benchmark: $(READY) ## what is measured against what; see benchmarks/
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $(filter-out $(STRESS),$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script; done
+
+stress: $(READY) ## what takes longer than tests may: checked numbers, fuzzing
+	@set -e; for script in $(STRESS); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove runs/ of this PROFILE, caches and build leftovers; data and .venv stay
 	rm -rf $(RUNS) build dist .pytest_cache .ruff_cache .hypothesis

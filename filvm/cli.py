@@ -5,44 +5,65 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filvm.version import __version__
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from filvm.experiments import Experiment, Run
 
 # Experiments, figures and TensorFlow are imported by the commands that use them: `filvm --help`
 # has to answer at once.
 
-USAGE_ERROR, INTERRUPTED = 2, 130
+USAGE_ERROR, START_AGAIN, INTERRUPTED = 2, 75, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parsed = _parser().parse_args(arguments)
-    from filvm.data import MnistError
-    from filvm.experiments import RunError
-
     try:
         with _plain_warnings():
             parsed.command(parsed)
+        sys.stdout.flush()  # what cannot be printed is an error like others
     except KeyboardInterrupt:
         print("filvm: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
-    except (RunError, MnistError, ValueError, OSError, ArithmeticError) as error:
-        if os.environ.get("FILVM_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("FILVM_TRACEBACK") or not (said := _in_words(error)):
             raise
-        print(f"filvm: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        print(f"filvm: {said}", file=sys.stderr)
+        from filvm.experiments import WorkerLost
+
+        return START_AGAIN if isinstance(error, WorkerLost) else USAGE_ERROR
     return 0
+
+
+def _in_words(error: Exception) -> str:
+    """One line for an error that a user can do something about; empty for any other."""
+    from filvm.data import MnistError
+    from filvm.experiments import RunError
+    from filvm.files import first_line
+
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; the same command continues once that is mended"
+    if isinstance(error, RunError | MnistError | ValueError | OSError | ArithmeticError):
+        return str(error)
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(error, tensorflow.errors.OpError):  # of its own file system
+        said = re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\]", "", first_line(error))
+        return f"{said}; the same command continues once that is mended"
+    return ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--restart", action="store_true", help="drop what is there; train anew")
     train.add_argument(
         "--deterministic", action="store_true", help="the same weights every time, but slower"
+    )
+    train.add_argument(
+        "--strategy",
+        choices=("mirrored", "multi-worker"),
+        help="train on all devices of this machine, or with all workers that TF_CONFIG lists",
     )
     train.set_defaults(command=_train)
 
@@ -214,22 +240,34 @@ def _train(arguments: argparse.Namespace) -> None:
         from filvm.experiments import RunError
 
         raise RunError("--set goes with one experiment at a time")
-    for name in arguments.experiment:
-        _train_one(name, arguments, overrides=arguments.set, restart=arguments.restart)
+    from filvm.experiments import distribution
+
+    strategy = distribution.strategy_of(arguments.strategy) if arguments.strategy else None
+    with distribution.naming_lost_workers(strategy):
+        for name in arguments.experiment:
+            _train_one(
+                name,
+                arguments,
+                strategy=strategy,
+                overrides=arguments.set,
+                restart=arguments.restart,
+                deterministic=arguments.deterministic,
+            )
 
 
 def _train_one(
     name: str,
     arguments: argparse.Namespace,
     *,
-    overrides: list[str] | None = None,
-    restart: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
+    **options: Any,
 ) -> None:
+    """`options` are those of `run_experiment`."""
     from filvm.experiments import run_experiment
 
-    run = _run(name, arguments)
+    run = replace(_run(name, arguments), strategy=strategy)
     with _timed(name):
-        run_experiment(_experiment(name), run, overrides=overrides or [], restart=restart)
+        run_experiment(_experiment(name), run, **options)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)
 
 

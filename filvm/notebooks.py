@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filvm.experiments import EXPERIMENTS, PROFILES, FinishedRun, Run, RunError, run_experiment
-from filvm.files import replacing
+from filvm.files import exclusive, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,14 +122,23 @@ def execute(name: str, run: Run, folder: Path = FOLDER) -> Path:
     the repository. Left out are what goes to stderr, sliders, and everything about the machine and
     the time. A RunError says which cell failed and how.
     """
+    path = run.runs_dir / run.profile / "notebooks" / f"{name}.ipynb"
+    with exclusive(path):
+        text = _executed(folder / f"{name}.ipynb", run)
+        with replacing(path) as temporary:
+            temporary.write_text(text, "utf-8")
+    return path
+
+
+def _executed(path: Path, run: Run) -> str:
     try:
         import nbformat
         from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError
+        from nbclient.exceptions import CellExecutionError, DeadKernelError
     except ImportError as error:
         raise RunError(f"{error}: `pip install 'filvm[notebooks]'` brings it") from None
 
-    notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
@@ -142,18 +151,21 @@ def execute(name: str, run: Run, folder: Path = FOLDER) -> Path:
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
-        resources={"metadata": {"path": str(folder)}},
+        resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
         store_widget_state=False,
     )
     try:
-        client.execute(env=environment, stderr=subprocess.DEVNULL)  # TensorFlow's and Jupyter's
+        # What goes to stderr is TensorFlow's and Jupyter's. `client.execute` would take Ctrl-C for
+        # a kernel that died.
+        with client.setup_kernel(env=environment, stderr=subprocess.DEVNULL):
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index)
     except CellExecutionError as error:
-        raise RunError(f"{name}.ipynb: {error.ename}: {error.evalue}") from error
-    path = run.runs_dir / run.profile / "notebooks" / f"{name}.ipynb"
-    with replacing(path) as temporary:
-        nbformat.write(stripped(notebook), temporary)
-    return path
+        raise RunError(f"{path.name}: {error.ename}: {error.evalue}") from error
+    except DeadKernelError:
+        raise RunError(f"{path.name}: its kernel died, maybe for want of memory") from None
+    return nbformat.writes(stripped(notebook)) + "\n"
 
 
 def stripped(notebook: Any) -> Any:

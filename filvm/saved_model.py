@@ -3,9 +3,10 @@
     python filvm/saved_model.py MODEL CASES.npz
 
 runs every case on the SavedModel in the folder MODEL and compares the outputs; the status is 1 if
-one differs or the graph holds what a stock server cannot run. `filvm.serving.check` writes the
-cases. Neither TensorFlow's Python nor anything of filvm is imported here, only NumPy and the shared
-library inside the installed `tensorflow` wheel (https://www.tensorflow.org/api_docs/cc; c_api.h).
+one differs or the graph holds what a stock server cannot run. `filvm.serving.check_export` sends
+the cases through the standard input, where CASES.npz is `-`. Neither TensorFlow's Python nor
+anything of filvm is imported here, only NumPy and the shared library inside
+the installed `tensorflow` wheel (https://www.tensorflow.org/api_docs/cc; c_api.h).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -405,7 +407,8 @@ def _library() -> ctypes.CDLL:
 def main(model: str, cases: str) -> int:
     """Print, as JSON, each signature's largest difference and what is wrong; the exit status."""
     try:
-        with ServedModel(model) as served, np.load(cases) as arrays:
+        source = io.BytesIO(sys.stdin.buffer.read()) if cases == "-" else cases
+        with ServedModel(model) as served, np.load(source) as arrays:
             differences, faults = compare(served, arrays)
             faults += served.unservable()
     except SavedModelError as error:

@@ -10,14 +10,12 @@ docs/serving.md shows the server's side.
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ import tf_keras as keras
 from filvm import saved_model
 from filvm.data import Categorical, make_sequences
 from filvm.experiments import Run, RunError
-from filvm.files import read_json, replacing, write_json
+from filvm.files import beside, exclusive, read_json, replacing, to_disk, write_json
 from filvm.models import VAE, Lens, LensPipeline, SequenceVAE
 from filvm.version import __version__
 
@@ -121,13 +119,14 @@ def export_run(
         "filvm": __version__,
         "tensorflow": tf.__version__,
     }
-    latest = latest_version(folder / name)
-    if only_changed and latest and _about(latest) == about:
-        differences = check_export(run.model(), latest) if check else None
-        return Export(latest, new=False, differences=differences)
-    model = run.model()
-    version, differences = export_model(model, folder / name, check=check, about=about)
-    return Export(version, new=True, differences=differences)
+    with exclusive(folder / name):
+        latest = latest_version(folder / name)
+        if only_changed and latest and _about(latest) == about:
+            differences = check_export(run.model(), latest) if check else None
+            return Export(latest, new=False, differences=differences)
+        model = run.model()
+        version, differences = export_model(model, folder / name, check=check, about=about)
+        return Export(version, new=True, differences=differences)
 
 
 def export_model(
@@ -147,6 +146,7 @@ def export_model(
 
     Returns the version's folder, and what `check_export` returned.
 
+    >>> import tempfile
     >>> from filvm.models import ConvVAE
     >>> with tempfile.TemporaryDirectory() as scratch:
     ...     export_model(ConvVAE(2, filters=(4, 8)), f"{scratch}/vae")[0].name
@@ -154,7 +154,9 @@ def export_model(
     """
     folder = Path(folder)
     differences = None
-    with _beside(folder) as staged:
+    with beside(folder) as staged:
+        staged.mkdir()
+        staged.chmod(0o755)  # a server runs as another user
         model.save(str(staged), include_optimizer=False, save_traces=False)
         write_warmup(staged / WARMUP, folder.name, requests(model, 1))
         write_json(staged / ABOUT, dict(about or {}))
@@ -219,16 +221,16 @@ def check_export(
     Returns the largest difference by signature. Raises ServingError if one is above
     `saved_model.TOLERANCE`, or the graph holds what a stock server cannot run.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        cases = Path(scratch) / "cases.npz"
-        np.savez(cases, **check_cases(model, batches))
-        command = [sys.executable, saved_model.__file__, str(folder), str(cases)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    cases = io.BytesIO()
+    np.savez(cases, **check_cases(model, batches))
+    command = [sys.executable, saved_model.__file__, str(folder), "-"]
+    done = subprocess.run(command, input=cases.getvalue(), capture_output=True, check=False)
     try:
         result = json.loads(done.stdout)
     except ValueError:  # it was killed, or TensorFlow's library aborted
+        said = done.stderr[-2000:].decode("utf-8", "replace")
         raise ServingError(
-            f"loading {folder} ended with status {done.returncode}: {done.stderr[-2000:]}"
+            f"loading {folder} ended with status {done.returncode}: {said}"
         ) from None
     if result["faults"] or done.returncode:
         raise ServingError(
@@ -354,27 +356,9 @@ def latest_version(folder: Path) -> Path | None:
     return max(versions, key=lambda path: int(path.name), default=None)
 
 
-@contextlib.contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """A temporary folder on the same disk as a model's folder, and not in it."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except FileExistsError:
-        raise ServingError(f"{folder.parent} is a file; expected a folder") from None
-    try:
-        staged.chmod(0o755)  # a server runs as another user
-        yield staged
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
 def _publish(staged: Path, folder: Path) -> Path:
     """Move a complete version into a model's folder, under the next number that is free."""
-    for path in staged.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as written:
-                os.fsync(written.fileno())  # the rename must not overtake the content
+    to_disk(staged)  # the rename must not overtake the content
     if folder.exists() and not folder.is_dir():
         raise ServingError(f"{folder} is a file; expected a folder of versions: move it away")
     folder.mkdir(exist_ok=True)

@@ -23,7 +23,8 @@ import tf_keras as keras
 from filvm import saved_model, serving
 from filvm.cli import main
 from filvm.data import Categorical, Continuous
-from filvm.experiments import EXPERIMENTS, Experiment, Run, RunError, run_experiment
+from filvm.experiments import EXPERIMENTS, Experiment, Run, run_experiment
+from filvm.files import beside
 from filvm.models import FILVM, ILVM, ConvVAE, LensPipeline, SequenceVAE
 from filvm.saved_model import SavedModelError, ServedModel
 from tests.stand_in_server import grpc_server, rest_server
@@ -183,7 +184,8 @@ def test_a_version_appears_whole_and_under_a_number_that_is_free(tmp_path):
     versions = []
 
     def publish():
-        with serving._beside(tmp_path / "vae") as staged:
+        with beside(tmp_path / "vae") as staged:
+            staged.mkdir()
             assert staged.parent == tmp_path  # not where a server looks
             for name in ("a", "b"):
                 (staged / name).write_text(name)
@@ -262,7 +264,7 @@ def test_what_cannot_be_exported_is_said(tmp_path, capsys):
         assert message in error
         assert error.count("\n") == 1
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="file is a file; expected a folder"):
+    with pytest.raises(NotADirectoryError, match="file is a file; expected a folder"):
         serving.export_model(small_conv_vae(), tmp_path / "file" / "vae")
 
 

@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from filvm.files import replacing
+from filvm.files import exclusive, replacing
+from filvm.processes import deaf_to_ctrl_c
 
 if TYPE_CHECKING:
     from filvm.data.mnist import Mnist
@@ -43,6 +44,8 @@ MEASURE_VERSION = 1  # raise it when stroke_thickness gives other numbers: cache
 # keeps the mosaic in the processor's cache, the second bounds a process's memory to about 150 MB.
 _PIXELS_PER_MOSAIC = 128 * 112 * 112
 _PIXELS_PER_TASK = 1024 * 112 * 112
+
+_MOST_PER_ROW = 64  # bytes of the table; more are not read
 
 
 def stroke_thickness(
@@ -90,8 +93,10 @@ def stroke_thickness(
 
     hidden = None if progress is None else not progress
     thickness = np.empty(num_images)
+    with deaf_to_ctrl_c():
+        parts = parallel(tasks)
     with tqdm(total=num_images, desc="thickness", unit="image", disable=hidden) as bar:
-        for start, part in zip(starts, parallel(tasks), strict=True):
+        for start, part in zip(starts, parts, strict=True):
             thickness[start : start + len(part)] = part
             bar.update(len(part))
     return thickness
@@ -152,11 +157,12 @@ def load_thickness(
     path = Path(data_dir) / "mnist" / "thickness.csv"
     source = f"# stroke thickness, version {MEASURE_VERSION}, of digits {mnist.sha256}"
     num_train = len(mnist.train_images)
-    thickness = _read_table(path, source)
+    thickness = _read_table(path, source, num_train + len(mnist.test_images))
     if thickness is None:
         images = np.concatenate([mnist.train_images, mnist.test_images])
-        thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
-        _write_table(path, source, thickness, num_train)
+        with exclusive(path):
+            thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
+            _write_table(path, source, thickness, num_train)
     return Thickness(train=thickness[:num_train], test=thickness[num_train:])
 
 
@@ -164,17 +170,20 @@ def _rows_digest(rows: str) -> str:
     return f", rows {hashlib.sha256(rows.encode()).hexdigest()}"
 
 
-def _read_table(path: Path, source: str) -> np.ndarray | None:
+def _read_table(path: Path, source: str, num_rows: int) -> np.ndarray | None:
     """Return the thickness column, or None where there is no table, another's, or a damaged one."""
     import pandas as pd
 
+    most = len(source) + _MOST_PER_ROW * (num_rows + 8)
     try:
-        heading, rows = path.read_text("utf-8").split("\n", maxsplit=1)
-    except (FileNotFoundError, ValueError):  # not there; not text, or a single line
+        with open(path, "rb") as file:
+            heading, rows = file.read(most).decode("utf-8").split("\n", maxsplit=1)
+        if heading != source + _rows_digest(rows):
+            return None
+        table = pd.read_csv(io.StringIO(rows), usecols=["thickness"], dtype=np.float64)
+    except (FileNotFoundError, ValueError):  # not there; not text, a single line, or no table
         return None
-    if heading != source + _rows_digest(rows):
-        return None
-    return pd.read_csv(io.StringIO(rows))["thickness"].to_numpy(np.float64, copy=True)
+    return table["thickness"].to_numpy(copy=True) if len(table) == num_rows else None
 
 
 def _write_table(path: Path, source: str, thickness: np.ndarray, num_train: int) -> None:

@@ -14,6 +14,7 @@ from filvm.experiments import (
     vae_mnist_r,
     vae_sequences,
 )
+from filvm.experiments.distribution import WorkerLost
 from filvm.experiments.runs import PROFILES, Experiment, FinishedRun, Run, RunError, run_experiment
 
 EXPERIMENTS = {  # in an order in which each finds what it needs
@@ -40,5 +41,6 @@ __all__ = [
     "FinishedRun",
     "Run",
     "RunError",
+    "WorkerLost",
     "run_experiment",
 ]

@@ -23,6 +23,7 @@ from filvm.experiments import lens_mnist
 from filvm.experiments.lens import profiles
 from filvm.experiments.lens_mnist import ILVM, NEEDS, REPORT, Settings
 from filvm.experiments.runs import Experiment, Run, run_experiment
+from filvm.processes import deaf_to_ctrl_c
 
 SEEDS = (0, 1, 2)
 FULL = Settings()
@@ -95,8 +96,10 @@ def run_all(run: Run, jobs: int = 0) -> pd.DataFrame:
     jobs = min(jobs or joblib.cpu_count(), len(wanted))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     tasks = (joblib.delayed(run_one)(chosen, run, alone=jobs == 1) for chosen in wanted)
+    with deaf_to_ctrl_c():
+        names = parallel(tasks)
     with tqdm(total=len(wanted), desc="ablations", unit="run") as bar:
-        for name in parallel(tasks):
+        for name in names:
             bar.set_postfix_str(name)
             bar.update()
     return table(run)

@@ -2,18 +2,20 @@
 
     runs/<profile>/<experiment>/   config.json  history.csv  metrics.json  model/  .done
 
-`config.json` is written before training, `.done` after everything else; it holds a digest of what
-was made, so that what was built on it can tell when it changes.
+`config.json` is written before training, `metrics.json` after it, when the model is there: with it,
+nothing is trained again. `.done` comes after everything else; it holds a digest of what was made,
+so that what was built on it can tell when it changes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import json
 import platform
-import shutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +23,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filvm.data import Mnist, load_mnist
-from filvm.files import read_json, replacing, write_json
+from filvm.experiments.distribution import PartDone, check_same, from_chief, is_chief
+from filvm.files import (
+    discard,
+    exclusive,
+    first_line,
+    make_folder,
+    read_json,
+    replacing,
+    write_json,
+)
 from filvm.version import __version__
 
 if TYPE_CHECKING:
+    import tensorflow as tf
     import tf_keras as keras
 
 PROFILES = ("full", "quick", "smoke")
@@ -45,6 +57,7 @@ class Experiment:
         profiles: a frozen dataclass of settings for each of `PROFILES`.
         train: (settings, run) -> metrics; trains, and leaves the model in `run.model_folder`.
         needs: the experiments whose models it builds on.
+        distributable: whether it trains with `training.fit`, which knows of strategies.
     """
 
     name: str
@@ -52,17 +65,27 @@ class Experiment:
     profiles: Mapping[str, Any]
     train: Callable[[Any, Run], dict[str, Any]]
     needs: Sequence[str] = ()
+    distributable: bool = True
 
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment under one profile, and the places it reads and writes."""
+    """One experiment under one profile, and the places it reads and writes.
+
+    `strategy` is what it trains under, if not in one process on one device.
+    """
 
     name: str
     profile: str = "full"
     runs_dir: Path = Path("runs")
     data_dir: Path = Path("data")
     require_mnist: bool = False
+    strategy: tf.distribute.Strategy | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is to write: of several workers, the chief alone."""
+        return is_chief(self.strategy)
 
     @property
     def folder(self) -> Path:
@@ -89,9 +112,9 @@ class Run:
 
         Which folder they came from may change; their digest may not.
         """
-        if not (self.folder / "config.json").is_file():
-            return  # read for a figure, not for training
-        content = read_json(self.folder / "config.json")
+        if not self.writes or not (self.folder / "config.json").is_file():
+            return  # read by another worker, or for a figure, not for training
+        content = self.config()
         recorded = content.get("data")
         if recorded is None:
             write_json(self.folder / "config.json", {**content, "data": data})
@@ -102,13 +125,20 @@ class Run:
             )
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds; a RunError if there is none."""
+        """What `config.json` holds; a RunError if there is none, or one that no run has."""
         path = self.folder / "config.json"
         if not path.is_file():
             raise RunError(
                 f"{path} is missing: `filvm train {self.name} --profile {self.profile}` makes it"
             )
-        return read_json(path)
+        content = read_json(path)
+        for name in ("settings", "built_on", "data"):
+            if not isinstance(content.get(name, {}), dict):
+                raise RunError(
+                    f"{path} holds {name}={content[name]!r}, as no run has it: give `--restart` to "
+                    "train anew"
+                )
+        return content
 
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds; a RunError if the run is not complete."""
@@ -121,20 +151,42 @@ class Run:
         return done.read_text("utf-8").strip() if done.is_file() else None
 
     def check_done(self) -> None:
+        """Raise a RunError unless the run is complete, of this version, and of models still there.
+
+        A model that it was built on and that was trained anew since is another.
+        """
+        train = f"`filvm train {self.name} --profile {self.profile}`"
         if self.digest() is None:
+            raise RunError(f"{self.folder} is not a complete run: {train} makes or completes it")
+        config = self.config()
+        if config.get("filvm") != __version__:
             raise RunError(
-                f"{self.folder} is not a complete run: "
-                f"`filvm train {self.name} --profile {self.profile}` makes or completes it"
+                f"{self.folder} was made by filvm {config.get('filvm')}, and this is "
+                f"{__version__}: `--restart` makes it anew, `--runs` is for another folder"
             )
+        for name, digest in config.get("built_on", {}).items():
+            if self.of(name).digest() != digest:
+                raise RunError(
+                    f"{self.folder} was built on another {name} than is there now: "
+                    f"{train} makes it anew"
+                )
 
     def model(self) -> keras.Model:
         """The trained model."""
         self.check_done()
         import tf_keras as keras
+        from tf_keras.src.saving.serialization_lib import SafeModeScope
 
         import filvm.models  # noqa: F401  (its classes must be known to Keras)
 
-        return keras.models.load_model(self.model_folder / "model.keras", compile=False)
+        try:
+            with SafeModeScope():  # no Python code out of the file, also one of an older format
+                return keras.models.load_model(self.model_folder / "model.keras", compile=False)
+        except Exception as error:  # a damaged file raises almost anything
+            raise RunError(
+                f"{self.model_folder} cannot be loaded ({first_line(error)}): `filvm train "
+                f"{self.name} --profile {self.profile} --restart` makes it anew"
+            ) from error
 
     def save_model(self, model: keras.Model) -> None:
         """Leave `model`, without its optimiser, in `model_folder`, whole or not at all.
@@ -203,27 +255,52 @@ def run_experiment(
     *,
     overrides: Sequence[str] = (),
     restart: bool = False,
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Train one experiment, or continue it, or find it done; return its metrics.
 
     What it needs must be done already. A run of other settings is not overwritten unless
-    `restart`; a run that was built on a model which has since changed is made anew.
+    `restart`; a run that was built on a model which has since changed is made anew. `deterministic`
+    says that the caller has told TensorFlow so: a run is, or is not, from its beginning to its end.
+    Workers other than the chief take part in the training, then wait until the chief has done the
+    rest.
+
+    Raises BlockingIOError while another process trains the same.
     """
-    built_on = {name: run.of(name).digest() for name in experiment.needs}
-    for name, digest in built_on.items():
-        if digest is None:
-            run.of(name).check_done()
+    if run.strategy is not None and not experiment.distributable:
+        raise RunError(f"{run.name} is made by one process: give `--strategy` with others only")
+    for name in experiment.needs:
+        run.of(name).check_done()
     settings = with_overrides(experiment.profiles[run.profile], overrides)
     wanted = {
         "experiment": experiment.name,
         "profile": run.profile,
         "settings": _plain(dataclasses.asdict(settings)),
-        "built_on": built_on,
+        "deterministic": deterministic,
+        "built_on": {name: run.of(name).digest() for name in experiment.needs},
         "filvm": __version__,
     }
-    _prepare_folder(run, wanted, restart)
-    if run.digest() is not None:
-        (run.folder / ".done").touch()  # newer than what it was built on, which has not changed
+    with exclusive(run.folder) if run.writes else contextlib.nullcontext():
+        return _train(experiment, run, settings, wanted, restart)
+
+
+def _train(
+    experiment: Experiment, run: Run, settings: Any, wanted: dict[str, Any], restart: bool
+) -> dict[str, Any]:
+    if run.writes:
+        _prepare_folder(run, wanted, restart)
+    done = run.digest() is not None
+    if run.strategy is not None:
+        check_same(run.strategy, _number_of(wanted), "its settings or what it builds on")
+        done = from_chief(run.strategy, done)
+    if done:
+        if run.writes:
+            (run.folder / ".done").touch()  # newer than what it was built on, not changed since
+        return run.metrics()
+    if not run.writes:
+        with contextlib.suppress(PartDone):
+            experiment.train(settings, run)
+        from_chief(run.strategy, True)  # waits for it
         return run.metrics()
     if not (run.folder / "config.json").is_file():
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
@@ -231,28 +308,33 @@ def run_experiment(
             run.folder / "config.json",
             {**wanted, "versions": {"python": platform.python_version(), **versions}},
         )
-    metrics = experiment.train(settings, run)
-    write_json(run.folder / "metrics.json", metrics)
-    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
+    if not (run.folder / "metrics.json").is_file():
+        write_json(run.folder / "metrics.json", experiment.train(settings, run))
+    discard(run.folder / "checkpoint")
     digest = hashlib.sha256()
     for name in ("config.json", "metrics.json"):
         digest.update((run.folder / name).read_bytes())
     with replacing(run.folder / ".done") as temporary:
         temporary.write_text(digest.hexdigest() + "\n", "utf-8")
-    return metrics
+    if run.strategy is not None:
+        from_chief(run.strategy, True)  # the others wait for it
+    return run.metrics()
+
+
+def _number_of(wanted: dict[str, Any]) -> int:
+    """An int64 that other content would change."""
+    content = json.dumps(wanted, sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
 
 
 def _prepare_folder(run: Run, wanted: dict[str, Any], restart: bool) -> None:
     """Keep the run that is there if it is of the wanted settings; else make room, or refuse."""
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise RunError(f"{run.folder} is a file; expected a folder: move it away") from None
     if restart:
-        shutil.rmtree(run.folder)
-        run.folder.mkdir()
-        return
+        discard(run.folder)
+    make_folder(run.folder)
     if not (run.folder / "config.json").is_file():
+        for name in (".done", "metrics.json", "checkpoint", "model"):
+            discard(run.folder / name)  # nobody knows of which settings
         return
     there = run.config()
     if there.get("filvm") != wanted["filvm"]:
@@ -271,8 +353,15 @@ def _prepare_folder(run: Run, wanted: dict[str, Any], restart: bool) -> None:
             "replace it, or `--runs` for another folder"
         )
     if there.get("built_on") != wanted["built_on"]:
-        shutil.rmtree(run.folder)  # what it was built on has changed
-        run.folder.mkdir()
+        discard(run.folder)  # what it was built on has changed
+        make_folder(run.folder)
+        return
+    began, asked = there.get("deterministic", False), wanted["deterministic"]
+    if (asked and not began) or (began and not asked and run.digest() is None):
+        raise RunError(
+            f"{run.folder} was begun with{'' if began else 'out'} `--deterministic`: go on "
+            f"with{'' if began else 'out'} it, or give `--restart` to train anew"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ from filvm.flows.couplings import AffineCouplings
 from filvm.models.heads import LinearHead, chain_of_neighbours
 from filvm.models.lens_interface import Lens, check_at_least
 from filvm.models.objective import standard_normal_log_prob
+from filvm.models.vae import batch_noise
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -104,7 +105,7 @@ class InvertibleLens(Lens):
 
     def losses_of(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         z = self.standardise(z)
-        z += self.latent_noise * tf.random.stateless_normal(tf.shape(z), seed)
+        z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
         z_star, log_det = self.flow(z)
         losses = {
             "log_prior": tf.reduce_mean(standard_normal_log_prob(z_star)),
@@ -146,7 +147,7 @@ class InvertibleLens(Lens):
     ) -> tf.Tensor:
         """T(z), whatever is known of s. With a seed, of z with the noise of training."""
         if seed is not None:
-            z += self.latent_noise * tf.random.stateless_normal(tf.shape(z), seed)
+            z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
         return self.flow(z)[0]
 
     def generate_standardised(self, z_star: tf.Tensor) -> tf.Tensor:

@@ -28,7 +28,7 @@ from filvm.models.objective import (
     objective,
     standard_normal_log_prob,
 )
-from filvm.models.vae import gaussian_log_likelihood, sample_gaussian
+from filvm.models.vae import batch_noise, gaussian_log_likelihood, sample_gaussian
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -166,7 +166,7 @@ class ILVM(Lens):
         elbo = tf.reduce_mean(objective(terms, self.beta, self.attribute_weights))
         losses["lens_loss"] = further - elbo
         if self.latent_noise:
-            noise = tf.random.stateless_normal(tf.shape(z), seed + tf.constant([0, 2**30]))
+            noise = batch_noise(tf.random.stateless_normal, z, seed + tf.constant([0, 2**30]))
             approximations = self.secondary_outputs(z + self.latent_noise * noise)
         losses.update(self.known_losses(side, approximations, "secondary"))
         losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.names])

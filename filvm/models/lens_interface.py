@@ -28,9 +28,10 @@ from filvm.models.objective import (
     continuous_log_likelihood,
     dependence,
     gaussian_kernel,
+    spread,
 )
 from filvm.models.requests import Served, require, signature
-from filvm.models.vae import step_seed
+from filvm.models.vae import batch_noise, step_seed, tracked
 
 CHUNK = 32768  # samples that methods on arrays take at a time: bounds their memory
 
@@ -206,8 +207,12 @@ class Lens(Served, keras.Model):
             if isinstance(attribute, Categorical):
                 if seed is not None:
                     own_seed = tf.add(seed, [0, 2**24 * (j + 1)])
-                    uniform = tf.random.stateless_uniform(
-                        tf.shape(approximation), own_seed, 1e-7, 1.0
+                    uniform = batch_noise(
+                        tf.random.stateless_uniform,
+                        approximation,
+                        own_seed,
+                        minval=1e-7,
+                        maxval=1.0,
                     )
                     approximation -= tf.math.log(-tf.math.log(uniform))  # Gumbel: argmax draws
                 approximation = tf.one_hot(tf.argmax(approximation, axis=-1), attribute.width)
@@ -263,7 +268,7 @@ class Lens(Served, keras.Model):
         # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
         # dimension that is hardly used can still rank samples by an attribute.
         free = z_star[:256, len(self.attributes) :]
-        of_free = gaussian_kernel(free / (tf.math.reduce_std(free, axis=0) + 1e-3))
+        of_free = gaussian_kernel(free / (spread(free) + 1e-3))
         total = tf.zeros([])
         for attribute, seen in zip(self.attributes, encoded, strict=True):
             seen = seen[:256]
@@ -374,18 +379,13 @@ class Lens(Served, keras.Model):
         for loss, variables in shares:
             steps += zip(tape.gradient(loss, variables), variables, strict=True)
         self.optimizer.apply_gradients(steps)
-        return self._track(losses, z)
+        return tracked(self.trackers, losses, z)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         z, side, _ = keras.utils.unpack_x_y_sample_weight(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
-        return self._track(self.losses_of(z, side, tf.constant([self.seed, -1], tf.int32)), z)
-
-    def _track(self, losses: Mapping[str, tf.Tensor], z: tf.Tensor) -> dict[str, tf.Tensor]:
-        size = tf.shape(z)[0]  # a final partial batch counts for what it holds
-        for tracker in self.trackers:
-            tracker.update_state(losses[tracker.name], sample_weight=size)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        losses = self.losses_of(z, side, tf.constant([self.seed, -1], tf.int32))
+        return tracked(self.trackers, losses, z)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -547,10 +547,12 @@ class Lens(Served, keras.Model):
             raise ValueError(
                 f"{name} has shape {list(array.shape)}; expected [n, {self.latent_dim}], n >= 1"
             )
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)  # a double may be too large
         finite = np.isfinite(array).all(axis=1)
         if not finite.all():
             raise ValueError(f"{name} is not finite at row {int((~finite).argmax())}")
-        return array.astype(np.float32)
+        return array
 
     # Saving.
 

@@ -96,7 +96,7 @@ def test_a_run_of_another_version_is_explained(run):
 def test_a_file_where_the_folder_should_be_is_named(run):
     run.folder.parent.mkdir(parents=True)
     run.folder.touch()
-    with pytest.raises(RunError, match="first is a file; expected a folder"):
+    with pytest.raises(NotADirectoryError, match="first is a file; expected a folder"):
         run_experiment(Counted("first").experiment, run)
 
 
