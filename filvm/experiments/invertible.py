@@ -34,6 +34,7 @@ class RotatedSettings(InvertibleSettings):
     digit_weight: float = 20.0
     rotation_weight: float = 50.0
     epochs: int = 4  # of 8 rotations each
+    clip_norm: float = 10.0
     validation: int = 1_000
 
 
@@ -43,6 +44,8 @@ class SequenceSettings(InvertibleSettings):
     attribute_weight: float = 20.0
     latent_noise: float = 0.01
     epochs: int = 10
+    learning_rate: float = 1e-3
+    clip_norm: float = 10.0  # z* of swapped starts may lie where T^-1 is steep
     train_limit: int = 60_000
 
 
