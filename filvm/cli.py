@@ -300,12 +300,13 @@ def _figures(arguments: argparse.Namespace) -> None:
 
 def _notebooks(arguments: argparse.Namespace) -> None:
     from filvm.experiments import RunError
-    from filvm.notebooks import BEYOND, execute, notebook_names
+    from filvm.experiments.invertible import NOTEBOOK
+    from filvm.notebooks import execute, notebook_names
 
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    for name in arguments.name or [name for name in names if name not in BEYOND]:
+    for name in arguments.name or [name for name in names if name != NOTEBOOK]:
         with _timed(name):
             path = execute(name, _run("", arguments))
         print(f"{name}: {path}", flush=True)

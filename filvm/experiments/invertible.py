@@ -18,6 +18,8 @@ from filvm.experiments.lens import InvertibleSettings, encode_images, profiles
 from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist_r import rotated_digits
 
+NOTEBOOK = "10_a_lens_that_can_be_undone"  # of what `filvm beyond` trains
+
 
 @dataclass(frozen=True)
 class MnistSettings(InvertibleSettings):
@@ -32,6 +34,7 @@ class RotatedSettings(InvertibleSettings):
     digit_weight: float = 20.0
     rotation_weight: float = 50.0
     epochs: int = 4  # of 8 rotations each
+    clip_norm: float = 10.0
     validation: int = 1_000
 
 
@@ -41,6 +44,8 @@ class SequenceSettings(InvertibleSettings):
     attribute_weight: float = 20.0
     latent_noise: float = 0.01
     epochs: int = 10
+    learning_rate: float = 1e-3
+    clip_norm: float = 10.0  # z* of swapped starts may lie where T^-1 is steep
     train_limit: int = 60_000
 
 

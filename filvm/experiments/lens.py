@@ -55,6 +55,7 @@ class InvertibleSettings:
     epochs: int = 20
     batch_size: int = 256
     learning_rate: float = 2e-3  # falls along a cosine to a hundredth
+    clip_norm: float = 0.0  # of the gradient of all weights together; 0: none
     train_limit: int = 0  # as in `LensSettings`
     test_limit: int = 10_000
     seed: int = 0
@@ -152,7 +153,11 @@ def fit_lens(
     steps = steps_per_epoch(len(known[0]), settings.batch_size)
     lens.adapt(*known)
     lens.compile(
-        cosine_adam(settings.learning_rate, settings.epochs * steps),
+        cosine_adam(
+            settings.learning_rate,
+            settings.epochs * steps,
+            clip_norm=getattr(settings, "clip_norm", 0.0),
+        ),
         steps_per_execution=min(steps, 32),
     )
 

@@ -35,11 +35,19 @@ class TrainingDiverged(ArithmeticError):
 
 
 def cosine_adam(
-    learning_rate: float, steps: int, final_fraction: float = 0.01, *, beta_2: float = 0.999
+    learning_rate: float,
+    steps: int,
+    final_fraction: float = 0.01,
+    *,
+    beta_2: float = 0.999,
+    clip_norm: float = 0.0,
 ) -> Any:
-    """Adam whose learning rate falls along half a cosine to `final_fraction` in `steps` steps."""
+    """Adam whose learning rate falls along half a cosine to `final_fraction` in `steps` steps.
+
+    With `clip_norm`, a gradient that is longer is shortened to it, all weights together.
+    """
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=final_fraction)
-    return keras.optimizers.Adam(schedule, beta_2=beta_2)
+    return keras.optimizers.Adam(schedule, beta_2=beta_2, global_clipnorm=clip_norm or None)
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from filvm.experiments import EXPERIMENTS, Run, RunError
+from filvm.experiments.invertible import NOTEBOOK
 from filvm.figures.report import FIGURES, sample_note
 from filvm.files import replacing
-from filvm.notebooks import BEYOND
 
 
 def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
@@ -24,7 +24,7 @@ def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
     for name in FIGURES:
         wanted[docs / "figures" / f"{name}.png"] = made / "figures" / f"{name}.png"
     for path in sorted(notebooks.glob("*.ipynb")):
-        if path.stem not in BEYOND or (made / "notebooks" / path.name).is_file():
+        if path.stem != NOTEBOOK or (made / "notebooks" / path.name).is_file():
             wanted[path] = made / "notebooks" / path.name
     if (made / "ablations" / "ablations.md").is_file():
         for kind in ("md", "csv", "png"):
