@@ -29,16 +29,22 @@ LENSES_SEQUENCES := filvm-sequences filvm-sequences-start-step filvm-sequences-r
 EXPERIMENTS := vae-mnist oracles-mnist $(LENSES_MNIST) \
 	vae-mnist-r oracles-mnist-r $(LENSES_MNIST_R) \
 	vae-sequences $(LENSES_SEQUENCES) flow-density
+BEYOND := invertible-mnist invertible-mnist-r invertible-sequences
 DONE := $(EXPERIMENTS:%=$(RUNS)/%/.done)
-NOTEBOOKS := $(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb))
+BEYOND_NOTEBOOK := $(RUNS)/notebooks/10_a_lens_that_can_be_undone.ipynb
+NOTEBOOKS := $(filter-out $(BEYOND_NOTEBOOK),$(patsubst %,$(RUNS)/%,$(wildcard notebooks/*.ipynb)))
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
 # What filvm writes is whole or not there: after Ctrl-C or an error, make must not remove it.
 .PRECIOUS: $(DIGITS) $(THICKNESS) $(ROTATED) $(RUNS)/%/.done $(RUNS)/figures/figure_03.png $(RUNS)/RESULTS.md \
 	$(RUNS)/notebooks/%.ipynb $(RUNS)/serving/models.config
 
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations publish export test lint \
-	benchmark clean
+STRESS := benchmarks/check_numerics.py benchmarks/fuzz.py
+TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/models/test_vae.py tests/test_cli.py \
+	tests/test_files.py tests/test_hostile_input.py
+
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond publish export test \
+	test-wheel test-lowest lint benchmark stress clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -105,6 +111,10 @@ $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb $(DONE) $(THICKNESS)
 ablations: $(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS) ## what each part of the FILVM is worth, three seeds
 	$(FILVM) ablations $(OPTIONS)
 
+beyond: $(BEYOND:invertible-%=$(RUNS)/filvm-%/.done) ## not the report's: lenses that can be undone, their table and figure
+	$(FILVM) beyond $(OPTIONS)
+	$(FILVM) notebooks 10_a_lens_that_can_be_undone $(OPTIONS)
+
 publish: ## figures and tables of a full run into docs/, its notebooks into notebooks/
 	$(FILVM) publish $(OPTIONS)
 
@@ -116,12 +126,39 @@ $(RUNS)/serving/models.config: $(SERVED:%=$(RUNS)/%/.done)
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
+# What a user has: a wheel and what it needs, then the tests, and no source tree in sight.
+test-wheel: ## commands and tests on an installed wheel
+	rm -rf $(VENV)-wheel build && $(PYTHON) -m venv $(VENV)-wheel && mkdir $(VENV)-wheel/tree
+	$(VENV)-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel .
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt $(VENV)-wheel/filvm-*.whl
+	cp -r tests setup.cfg $(VENV)-wheel/tree
+	cd $(VENV)-wheel/tree && export TF_CPP_MIN_LOG_LEVEL=2 \
+		&& ../bin/filvm --help > help.txt && ../bin/filvm list > list.txt \
+		&& ../bin/filvm train vae-sequences --profile smoke \
+		&& ! ../bin/filvm notebooks 2> notebooks.txt && grep 'repository' notebooks.txt
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt pytest pytest-timeout pytest-xdist hypothesis
+	cd $(VENV)-wheel/tree && ../bin/python -m pytest $(TESTS_OF_A_WHEEL)
+
+# Wants a Python that has the lowest NumPy: make test-lowest PYTHON=python3.10
+test-lowest: ## the tests with the lowest versions that setup.cfg allows
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	sed -n 's/^    \([A-Za-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard]'
+	$(VENV)-lowest/bin/python -m pytest --numprocesses auto --dist loadfile -W ignore::DeprecationWarning
+
 lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 benchmark: $(READY) ## what is measured against what; see benchmarks/
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $(filter-out $(STRESS),$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script; done
+
+stress: $(READY) ## what takes longer than tests may: checked numbers, fuzzing
+	@set -e; for script in $(STRESS); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove runs/ of this PROFILE, caches and build leftovers; data and .venv stay
 	rm -rf $(RUNS) build dist .pytest_cache .ruff_cache .hypothesis

@@ -10,19 +10,21 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filvm.version import __version__
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from filvm.experiments import Experiment, Run
 
 # Experiments, figures and TensorFlow are imported by the commands that use them: `filvm --help`
 # has to answer at once.
 
-USAGE_ERROR, INTERRUPTED = 2, 130
+USAGE_ERROR, START_AGAIN, INTERRUPTED = 2, 75, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("FILVM_TRACEBACK") or not (said := _in_words(error)):
             raise
         print(f"filvm: {said}", file=sys.stderr)
-        return USAGE_ERROR
+        from filvm.experiments import WorkerLost
+
+        return START_AGAIN if isinstance(error, WorkerLost) else USAGE_ERROR
     return 0
 
 
@@ -109,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--deterministic", action="store_true", help="the same weights every time, but slower"
     )
+    train.add_argument(
+        "--strategy",
+        choices=("mirrored", "multi-worker"),
+        help="train on all devices of this machine, or with all workers that TF_CONFIG lists",
+    )
     train.set_defaults(command=_train)
 
     evaluate = commands.add_parser(
@@ -126,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     notebooks = commands.add_parser(
         "notebooks", parents=[shared, of_runs], help="execute the notebooks of notebooks/"
     )
-    notebooks.add_argument("name", nargs="*", help="for example 01_vae_on_mnist; default: all")
+    notebooks.add_argument(
+        "name", nargs="*", help="for example 01_vae_on_mnist; default: the report's"
+    )
     notebooks.set_defaults(command=_notebooks)
 
     ablations = commands.add_parser(
@@ -138,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=int, default=0, help="how many to train at once (default: one to a core)"
     )
     ablations.set_defaults(command=_ablations)
+
+    beyond = commands.add_parser(
+        "beyond", parents=[shared, of_runs], help="what is not the report's: train, table, figure"
+    )
+    beyond.set_defaults(command=_beyond)
 
     publish = commands.add_parser(
         "publish", parents=[shared, of_runs], help="copy what a run made to docs/ and notebooks/"
@@ -224,21 +240,32 @@ def _train(arguments: argparse.Namespace) -> None:
         from filvm.experiments import RunError
 
         raise RunError("--set goes with one experiment at a time")
-    for name in arguments.experiment:
-        _train_one(
-            name,
-            arguments,
-            overrides=arguments.set,
-            restart=arguments.restart,
-            deterministic=arguments.deterministic,
-        )
+    from filvm.experiments import distribution
+
+    strategy = distribution.strategy_of(arguments.strategy) if arguments.strategy else None
+    with distribution.naming_lost_workers(strategy):
+        for name in arguments.experiment:
+            _train_one(
+                name,
+                arguments,
+                strategy=strategy,
+                overrides=arguments.set,
+                restart=arguments.restart,
+                deterministic=arguments.deterministic,
+            )
 
 
-def _train_one(name: str, arguments: argparse.Namespace, **options: Any) -> None:
+def _train_one(
+    name: str,
+    arguments: argparse.Namespace,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    **options: Any,
+) -> None:
     """`options` are those of `run_experiment`."""
     from filvm.experiments import run_experiment
 
-    run = _run(name, arguments)
+    run = replace(_run(name, arguments), strategy=strategy)
     with _timed(name):
         run_experiment(_experiment(name), run, **options)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)
@@ -273,12 +300,12 @@ def _figures(arguments: argparse.Namespace) -> None:
 
 def _notebooks(arguments: argparse.Namespace) -> None:
     from filvm.experiments import RunError
-    from filvm.notebooks import execute, notebook_names
+    from filvm.notebooks import BEYOND, execute, notebook_names
 
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    for name in arguments.name or names:
+    for name in arguments.name or [name for name in names if name not in BEYOND]:
         with _timed(name):
             path = execute(name, _run("", arguments))
         print(f"{name}: {path}", flush=True)
@@ -293,6 +320,17 @@ def _ablations(arguments: argparse.Namespace) -> None:
     folder = arguments.runs / arguments.profile / "ablations"
     draw_ablations(table, folder)
     print(f"{folder}/ablations.md, .csv and .png")
+
+
+def _beyond(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import BEYOND, FinishedRun
+    from filvm.figures.beyond import draw_beyond
+
+    for name in BEYOND:
+        _train_one(name, arguments)
+    folder = arguments.runs / arguments.profile / "beyond"
+    draw_beyond(FinishedRun(**vars(_run("invertible-mnist", arguments))), folder)
+    print(f"{folder}/beyond.md and undone.png")
 
 
 def _publish(arguments: argparse.Namespace) -> None:
@@ -323,13 +361,14 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import EXPERIMENTS
+    from filvm.experiments import BEYOND, EXPERIMENTS
 
     arguments.figure = []
     arguments.what = ["mnist", "thickness", "mnist-r"]
     _data(arguments)
     for name in EXPERIMENTS:
-        _train_one(name, arguments)
+        if name not in BEYOND:
+            _train_one(name, arguments)
     _figures(arguments)
 
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import platform
 import re
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 try:
     import fcntl
 except ImportError:  # not on Windows: there, two processes are not kept apart
     fcntl = None
 
+MOST_JSON = 2**26  # bytes; the longest that is written here has a thousandth of it
+MOST_ARRAYS = 2**30  # bytes, unpacked
 PATIENCE = 3.0  # seconds in which what a killed process had started notices that it is gone
 
 _numbers = itertools.count()  # of this process's temporary files
@@ -165,14 +171,59 @@ def write_json(path: str | Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a ValueError names it if it does not hold JSON."""
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object; a ValueError names the file if it holds anything else, or too much."""
     try:
-        return json.loads(Path(path).read_text("utf-8"))
+        with open(path, "rb") as file:
+            text = file.read(MOST_JSON + 1)
+        if len(text) > MOST_JSON:
+            raise ValueError(f"more than {MOST_JSON} bytes")
+        content = json.loads(text.decode("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}, expected an object")
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} does not hold JSON ({error}); delete it to make it anew"
+            f"{path} does not hold JSON as expected ({error}); delete it to make it anew"
         ) from None
+    return content
+
+
+def read_npz(path: str | Path, most: int = MOST_ARRAYS) -> dict[str, np.ndarray]:
+    """Read the arrays of an .npz file by name; a ValueError names the file if it holds none.
+
+    Nothing is unpickled, and whatever the file claims, no more than `most` bytes are unpacked.
+    """
+    with open(path, "rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > most:
+                raise ValueError(f"more than {most} bytes unpacked")
+            return {
+                member.filename.removesuffix(".npy"): _read_npy(archive, member)
+                for member in members
+            }
+        except Exception as error:  # zipfile and NumPy raise a dozen kinds for a damaged file
+            raise ValueError(
+                f"{path} does not hold arrays as expected ({error}); delete it to make it anew"
+            ) from None
+
+
+def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename} is packed in a way NumPy does not use")
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"{member.filename} has format version {version}")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        if dtype.hasobject:
+            raise ValueError(f"{member.filename} holds Python objects")
+        content = stream.read()  # never beyond what the archive's directory says
+    if len(content) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{member.filename} holds {len(content)} bytes for shape {shape}")
+    array = np.frombuffer(content, dtype) if content else np.empty(0, dtype)
+    return array.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _is_alive(process: int) -> bool:

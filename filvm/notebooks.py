@@ -21,6 +21,7 @@ from filvm.files import exclusive, replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+BEYOND = ("10_a_lens_that_can_be_undone",)  # of what `filvm beyond` trains
 FOLDER = Path("notebooks")  # of the repository, where the command is called
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT = 3 * 3600  # seconds; a cell may have to train

@@ -5,10 +5,11 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from filvm import files
-from filvm.files import discard, exclusive, read_json, replacing, write_json
+from filvm.files import discard, exclusive, read_json, read_npz, replacing, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -103,3 +104,20 @@ def test_what_is_in_the_way_of_a_folder_is_named(tmp_path, kind):
         (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
     with pytest.raises(NotADirectoryError, match=f"runs is {kind}; expected a folder"):
         write_json(tmp_path / "runs" / "smoke" / "config.json", {})
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_come_back_as_saved(tmp_path, save):
+    arrays = {
+        "number": np.array(1.5),
+        "rows": np.arange(6, dtype=np.int16).reshape(2, 3),
+        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "names": np.array(["digit", "thickness"]),
+        "none": np.empty((0, 3), np.float32),
+    }
+    save(tmp_path / "arrays.npz", **arrays)
+    kept = read_npz(tmp_path / "arrays.npz")
+    assert list(kept) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(kept[name], array)
+        assert (kept[name].dtype, kept[name].shape) == (array.dtype, array.shape)

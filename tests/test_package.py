@@ -58,8 +58,8 @@ def test_a_wheel_holds_the_package_and_nothing_else(tmp_path):
     (wheel,) = tmp_path.glob("filvm-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"filvm"}
-    packed = {name for name in names if name.endswith(".py")}
-    assert packed == {str(path.relative_to(ROOT)) for path in MODULES}
+    packed = {name for name in names if ".dist-info" not in name}
+    assert packed == {"filvm/py.typed", *(str(path.relative_to(ROOT)) for path in MODULES)}
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith("entry_points.txt")))
     assert b"filvm = filvm.cli:main" in metadata
 
@@ -85,7 +85,7 @@ def test_make_lists_every_target_and_knows_every_experiment():
         "make",
         "--no-print-directory",
         "--eval",
-        "print: ; @echo $(EXPERIMENTS)",
+        "print: ; @echo $(EXPERIMENTS) $(BEYOND)",
         "print",
     ]
     printed = subprocess.run(print_them, cwd=ROOT, capture_output=True, text=True, check=True)

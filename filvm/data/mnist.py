@@ -16,7 +16,6 @@ import struct
 import time
 import urllib.request
 import warnings
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from filvm.files import read_json, replacing, write_json
+from filvm.files import read_json, read_npz, replacing, write_json
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -144,7 +143,8 @@ def load_mnist(
         retry_download: ask the mirrors even if `data_dir` records that none answered last time.
 
     Plain and gzipped IDX files are both read. A file that is there but is not MNIST's raises a
-    MnistError that names it; no file is ever overwritten.
+    MnistError that names it, and a `source.json` that is none of ours a ValueError; no file is ever
+    overwritten.
     """
     folder = Path(data_dir) / "mnist"
     chosen = os.environ.get("FILVM_MNIST_DIR")
@@ -280,22 +280,19 @@ def _from_npz(path: Path) -> Mnist:
         "test_images": "x_test",
         "test_labels": "y_test",
     }
-    arrays = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name, key in keys.items():
-                file = FILES[name]
-                with archive.open(f"{key}.npy") as stream:
-                    version = np.lib.format.read_magic(stream)
-                    if version != (1, 0):
-                        raise ValueError(f"{key} has format version {version}")
-                    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-                    if shape != file.shape or dtype != np.uint8:
-                        raise ValueError(f"{key} is {dtype} {shape}, expected uint8 {file.shape}")
-                    content = file.header + stream.read(file.size + 1)
-                arrays[name] = _verify(content, file, f"{key} in {path}")
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise MnistError(f"{path} cannot be read ({error}); delete it or replace it") from None
+        kept = read_npz(path, most=sum(file.size for file in FILES.values()) + 2**16)
+    except (OSError, ValueError) as error:  # they name the file
+        raise MnistError(str(error)) from None
+    arrays = {}
+    for name, key in keys.items():
+        file, array = FILES[name], kept.get(key, np.empty(0))
+        if array.shape != file.shape or array.dtype != np.uint8:
+            raise MnistError(
+                f"{key} in {path} is {array.dtype} {array.shape}, expected uint8 {file.shape}; "
+                "delete it or replace it"
+            )
+        arrays[name] = _verify(file.header + array.tobytes(), file, f"{key} in {path}")
     return Mnist(**arrays, source="MNIST", origin="Keras cache")
 
 

@@ -106,7 +106,7 @@ def load_rotated_mnist(
         "max_angle": MAX_ANGLE,
         "seed": seed,
     }
-    if not _is_whole(folder, wanted):
+    if not _is_whole(folder, wanted, _layout(mnist, num_rotations)):
         with exclusive(folder), replacing(folder) as temporary:
             temporary.mkdir()
             files = _make(temporary, mnist, num_rotations, seed, progress)
@@ -129,16 +129,40 @@ def load_rotated_mnist(
     )
 
 
-def _is_whole(folder: Path, wanted: dict[str, Any]) -> bool:
+def _layout(mnist: Mnist, num_rotations: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Return the shape and type of the array in each file."""
+    layout = {}
+    for split in ("train", "test"):
+        images, labels = getattr(mnist, f"{split}_images"), getattr(mnist, f"{split}_labels")
+        n = num_rotations * len(images)
+        layout[f"{split}_images.npy"] = (n, *images.shape[1:]), images.dtype
+        layout[f"{split}_labels.npy"] = (n,), labels.dtype
+        layout[f"{split}_angles.npy"] = (n,), np.dtype(np.float32)
+        layout[f"{split}_digits.npy"] = (n,), np.dtype(np.int32)
+    return layout
+
+
+def _is_whole(
+    folder: Path, wanted: dict[str, Any], layout: dict[str, tuple[tuple[int, ...], np.dtype]]
+) -> bool:
     """Return whether `folder` holds, undamaged, what is wanted."""
     try:
         made = read_json(folder / "made.json")
         files = made.pop("files")
-        return made == wanted and all(
-            _size_and_checksum(folder / name) == noted for name, noted in files.items()
+        return (
+            made == wanted
+            and set(files) == set(layout)
+            and all(_size_and_checksum(folder / name) == noted for name, noted in files.items())
+            and all(_shape_and_type(folder / name) == layout[name] for name in layout)
         )
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return False  # not there, not JSON, not ours
+    except Exception:  # not there, not JSON, not ours; NumPy raises a dozen kinds for a bad header
+        return False
+
+
+def _shape_and_type(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Of a file that is as long as its header says: to map it takes no memory."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array.shape, array.dtype
 
 
 def _size_and_checksum(path: Path) -> dict[str, int]:

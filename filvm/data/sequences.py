@@ -20,6 +20,7 @@ import numpy as np
 
 MAX_LENGTH = 30
 LARGEST_EXACT = 2**24  # float32 holds every whole number up to here
+MOST_NUMBERS = 2**28  # of a user's own sequences, padded: 1 GiB
 
 Range = tuple[int, int]  # smallest and largest value, both included
 
@@ -177,7 +178,8 @@ def sequences_from_lists(
     >>> own.to_lists()
     [[4, 14, 24], [7, 9, 11, 13]]
     """
-    if isinstance(lists, (str, bytes)) or not isinstance(lists, Iterable):
+    is_number = getattr(lists, "shape", None) == ()  # an array of no dimension
+    if is_number or isinstance(lists, (str, bytes)) or not isinstance(lists, Iterable):
         raise TypeError(f"lists is a {type(lists).__name__}; expected a list of lists of numbers")
     rows = [_row(index, row) for index, row in enumerate(lists)]
     longest = max(map(len, rows), default=0)
@@ -191,6 +193,11 @@ def sequences_from_lists(
         raise ValueError(
             f"sequence {index} has {len(rows[index])} numbers; at most max_length={width} fit: "
             "shorten it or raise max_length"
+        )
+    if len(rows) * width > MOST_NUMBERS:
+        raise ValueError(
+            f"{len(rows)} sequences padded to {width} make {len(rows) * width} numbers; expected "
+            f"at most {MOST_NUMBERS}: shorten the longest, or give fewer at a time"
         )
     numbers = np.zeros((len(rows), width, 1), np.float32)
     for index, row in enumerate(rows):
@@ -356,7 +363,8 @@ def _range(name: str, value: Any, *, minimum: int) -> Range:
 
 
 def _row(index: int, row: Any) -> np.ndarray:
-    if isinstance(row, (str, bytes)) or not isinstance(row, (Sequence, np.ndarray)):
+    is_array = isinstance(row, np.ndarray) and row.ndim == 1
+    if isinstance(row, (str, bytes)) or not (is_array or isinstance(row, Sequence)):
         raise TypeError(f"sequence {index} is {row!r}; expected a list of numbers")
     for place, value in enumerate(row):
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):

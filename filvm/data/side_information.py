@@ -172,7 +172,10 @@ def stack_side_information(
 
 def attribute_values(attribute: Attribute, values: Any, n: int | None = None) -> np.ndarray:
     """The values of one attribute, checked: float32 [n], nan where missing."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        raise ValueError(f"{attribute.name!r} is no array; expected one value per sample") from None
     if array.ndim != 1 or (n is not None and len(array) != n):
         raise ValueError(
             f"{attribute.name!r} has shape {list(array.shape)}; "
@@ -181,13 +184,15 @@ def attribute_values(attribute: Attribute, values: Any, n: int | None = None) ->
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{attribute.name!r} has dtype {array.dtype}; expected numbers")
     if isinstance(attribute, Continuous):
-        infinite = np.isinf(array)
+        with np.errstate(over="ignore"):
+            numbers = array.astype(np.float32)
+        infinite = np.isinf(numbers)
         if infinite.any():
             raise ValueError(
-                f"{attribute.name!r} is infinite at row {int(infinite.argmax())}; "
-                "expected finite numbers, or nan where the value is missing"
+                f"{attribute.name!r} is infinite at row {int(infinite.argmax())}, or too large for "
+                "float32; expected finite numbers, or nan where the value is missing"
             )
-        return array.astype(np.float32)
+        return numbers
     array = array.astype(np.float64)
     missing = (array == -1) | np.isnan(array)
     wrong = ~missing & ((array < 0) | (array >= attribute.width) | (array != np.floor(array)))
@@ -226,7 +231,8 @@ def attribute_scaling(
             )
         if isinstance(attribute, Continuous):
             mean[column] = known.mean()
-            # Relative to the mean, for a constant is rarely exactly constant in floating point.
+            # Relative to the mean, for a constant is rarely exactly constant in floating point;
+            # whatever the unit is, down to where float32 has no more digits.
             spread = known.std()
-            scale[column] = spread if spread > 1e-6 * max(1.0, abs(mean[column])) else 1.0
+            scale[column] = spread if spread > max(1e-6 * abs(mean[column]), 1e-30) else 1.0
     return mean.astype(np.float32), scale.astype(np.float32)

@@ -45,6 +45,8 @@ MEASURE_VERSION = 1  # raise it when stroke_thickness gives other numbers: cache
 _PIXELS_PER_MOSAIC = 128 * 112 * 112
 _PIXELS_PER_TASK = 1024 * 112 * 112
 
+_MOST_PER_ROW = 64  # bytes of the table; more are not read
+
 
 def stroke_thickness(
     images: np.ndarray, *, num_workers: int | None = None, progress: bool | None = None
@@ -155,7 +157,7 @@ def load_thickness(
     path = Path(data_dir) / "mnist" / "thickness.csv"
     source = f"# stroke thickness, version {MEASURE_VERSION}, of digits {mnist.sha256}"
     num_train = len(mnist.train_images)
-    thickness = _read_table(path, source)
+    thickness = _read_table(path, source, num_train + len(mnist.test_images))
     if thickness is None:
         images = np.concatenate([mnist.train_images, mnist.test_images])
         with exclusive(path):
@@ -168,17 +170,20 @@ def _rows_digest(rows: str) -> str:
     return f", rows {hashlib.sha256(rows.encode()).hexdigest()}"
 
 
-def _read_table(path: Path, source: str) -> np.ndarray | None:
+def _read_table(path: Path, source: str, num_rows: int) -> np.ndarray | None:
     """Return the thickness column, or None where there is no table, another's, or a damaged one."""
     import pandas as pd
 
+    most = len(source) + _MOST_PER_ROW * (num_rows + 8)
     try:
-        heading, rows = path.read_text("utf-8").split("\n", maxsplit=1)
-    except (FileNotFoundError, ValueError):  # not there; not text, or a single line
+        with open(path, "rb") as file:
+            heading, rows = file.read(most).decode("utf-8").split("\n", maxsplit=1)
+        if heading != source + _rows_digest(rows):
+            return None
+        table = pd.read_csv(io.StringIO(rows), usecols=["thickness"], dtype=np.float64)
+    except (FileNotFoundError, ValueError):  # not there; not text, a single line, or no table
         return None
-    if heading != source + _rows_digest(rows):
-        return None
-    return pd.read_csv(io.StringIO(rows))["thickness"].to_numpy(np.float64, copy=True)
+    return table["thickness"].to_numpy(copy=True) if len(table) == num_rows else None
 
 
 def _write_table(path: Path, source: str, thickness: np.ndarray, num_train: int) -> None:

@@ -1,7 +1,11 @@
-"""What the report did: one small file per experiment. TensorFlow is imported once one trains."""
+"""What the report did, and some beyond: one small file per experiment.
+
+TensorFlow is imported once one trains.
+"""
 
 from filvm.experiments import (
     flow_density,
+    invertible,
     lens_mnist,
     lens_mnist_r,
     lens_sequences,
@@ -10,6 +14,7 @@ from filvm.experiments import (
     vae_mnist_r,
     vae_sequences,
 )
+from filvm.experiments.distribution import WorkerLost
 from filvm.experiments.runs import PROFILES, Experiment, FinishedRun, Run, RunError, run_experiment
 
 EXPERIMENTS = {  # in an order in which each finds what it needs
@@ -23,15 +28,19 @@ EXPERIMENTS = {  # in an order in which each finds what it needs
         *lens_mnist_r.EXPERIMENTS,
         *lens_sequences.EXPERIMENTS,
         flow_density.EXPERIMENT,
+        *invertible.EXPERIMENTS,
     )
 }
+BEYOND = tuple(experiment.name for experiment in invertible.EXPERIMENTS)  # not the report's
 
 __all__ = [
+    "BEYOND",
     "EXPERIMENTS",
     "PROFILES",
     "Experiment",
     "FinishedRun",
     "Run",
     "RunError",
+    "WorkerLost",
     "run_experiment",
 ]

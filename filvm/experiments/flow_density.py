@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from filvm.experiments.runs import Experiment, Run, RunError
-from filvm.files import replacing
+from filvm.files import read_npz, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,10 +210,13 @@ def load_fits(path: Path) -> tuple[FlowFits, float]:
     from filvm.flows import FlowFits
     from filvm.flows.density import Parameters
 
-    with np.load(path, allow_pickle=False) as kept:
+    kept = read_npz(path)
+    try:
         parameters = Parameters(*(kept[name] for name in Parameters._fields))
         fits = FlowFits(parameters, kept["seeds"], kept["steps"], kept["history"])
         return fits, float(kept["seconds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no fit ({error}); delete it to make it anew") from None
 
 
 def judge_against_energy(
@@ -322,10 +325,13 @@ def moons_references(settings: Settings) -> dict[str, float]:
 
 def densities(run: Run) -> dict[str, np.ndarray]:
     """What the figures draw: densities by "target length", targets and samples by name."""
-    with np.load(run.folder / "densities.npz", allow_pickle=False) as kept:
-        return {name: kept[name] for name in kept.files}
+    return read_npz(run.folder / "densities.npz")
 
 
 EXPERIMENT = Experiment(
-    "flow-density", "planar flows fitted to energies and samples (Figure 6)", PROFILES, train
+    "flow-density",
+    "planar flows fitted to energies and samples (Figure 6)",
+    PROFILES,
+    train,
+    distributable=False,
 )

@@ -92,7 +92,7 @@ def measures(settings: Settings, run: Run, model: Any) -> dict[str, Any]:
     return {
         "test": judge(model, images, labels, px),
         "manipulation": judge_manipulation(model, oracle, images, labels, px)
-        if settings.lens == "filvm"
+        if settings.lens != "ilvm"
         else {},  # no dimension of an ILVM belongs to an attribute
     }
 
@@ -101,9 +101,8 @@ def judge(
     model: Any, images: np.ndarray, labels: np.ndarray, thickness: np.ndarray
 ) -> dict[str, Any]:
     """All measures of z* on the given digits, their side information withheld."""
-    from filvm.models import FILVM
-
-    assigned = {"digit": 0, "thickness": 1} if isinstance(model.lens, FILVM) else None
+    owns = model.lens.heads[0].dimension is not None
+    assigned = {"digit": 0, "thickness": 1} if owns else None
     z = model.latents(images)
     read = model.lens.predict_side_information(z)
     return {

@@ -55,6 +55,13 @@ def samples(rotated: RotatedMnist, vae: Any, rows: slice) -> Samples:
 
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train on the latents, save VAE and lens as one model, and measure on rotated test digits."""
+    model, seconds = trained_pipeline(settings, run)
+    run.save_model(model)
+    return {**measures(settings, run, model), "training_seconds": seconds}
+
+
+def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
+    """VAE and lens as one model, and the seconds that training the lens took."""
     import tf_keras as keras
 
     from filvm.models import LensPipeline
@@ -68,12 +75,14 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     seconds = fit_lens(
         settings, run, lens, samples(rotated, vae, chosen), samples(rotated, vae, held_out)
     )
-    model = LensPipeline(vae, lens)
-    run.save_model(model)
+    return LensPipeline(vae, lens), seconds
+
+
+def measures(settings: Settings, run: Run, model: Any) -> dict[str, Any]:
+    """All measures on the rotated test digits."""
     return {
-        "test": judge(model, rotated, settings.test_limit),
+        "test": judge(model, rotated_digits(run), settings.test_limit),
         "manipulation": judge_manipulation(model, run.of("oracles-mnist-r").model()),
-        "training_seconds": seconds,
     }
 
 

@@ -55,6 +55,19 @@ def known_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, 
 
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train on the latents, save VAE and lens as one model, and measure on the test sequences."""
+    model, seconds = trained_pipeline(settings, run)
+    run.save_model(model)
+    test = test_sequences(run, settings.test_limit)
+    return {"test": judge(model, test), "training_seconds": seconds}
+
+
+def test_sequences(run: Run, limit: int) -> Sequences:
+    """The first so many test sequences of the VAE's split."""
+    return vae_sequences.splits_of(run.of("vae-sequences")).test[:limit]
+
+
+def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
+    """VAE and lens as one model, and the seconds that training the lens took."""
     import tf_keras as keras
 
     from filvm.models import LensPipeline
@@ -74,12 +87,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
         dict.fromkeys(settings.attributes, settings.attribute_weight),
     )
     seconds = fit_lens(settings, run, lens, samples(chosen), samples(sequences.validation))
-    model = LensPipeline(vae, lens)
-    run.save_model(model)
-    return {
-        "test": judge(model, sequences.test[: settings.test_limit]),
-        "training_seconds": seconds,
-    }
+    return LensPipeline(vae, lens), seconds
 
 
 def judge(model: Any, sequences: Sequences) -> dict[str, Any]:
@@ -119,7 +127,7 @@ def latents_and_attributes(
     run: Run, count: int = 10_000
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """For Figure 9: z* of test sequences, side information withheld, and their attributes."""
-    test = vae_sequences.splits_of(run.of("vae-sequences")).test[:count]
+    test = test_sequences(run, count)
     return run.model().encode(test), known_attributes(test, tuple(RANGES))
 
 

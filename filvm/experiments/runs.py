@@ -9,10 +9,12 @@ so that what was built on it can tell when it changes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import json
 import platform
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filvm.data import Mnist, load_mnist
+from filvm.experiments.distribution import PartDone, check_same, from_chief, is_chief
 from filvm.files import (
     discard,
     exclusive,
@@ -33,6 +36,7 @@ from filvm.files import (
 from filvm.version import __version__
 
 if TYPE_CHECKING:
+    import tensorflow as tf
     import tf_keras as keras
 
 PROFILES = ("full", "quick", "smoke")
@@ -53,6 +57,7 @@ class Experiment:
         profiles: a frozen dataclass of settings for each of `PROFILES`.
         train: (settings, run) -> metrics; trains, and leaves the model in `run.model_folder`.
         needs: the experiments whose models it builds on.
+        distributable: whether it trains with `training.fit`, which knows of strategies.
     """
 
     name: str
@@ -60,17 +65,27 @@ class Experiment:
     profiles: Mapping[str, Any]
     train: Callable[[Any, Run], dict[str, Any]]
     needs: Sequence[str] = ()
+    distributable: bool = True
 
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment under one profile, and the places it reads and writes."""
+    """One experiment under one profile, and the places it reads and writes.
+
+    `strategy` is what it trains under, if not in one process on one device.
+    """
 
     name: str
     profile: str = "full"
     runs_dir: Path = Path("runs")
     data_dir: Path = Path("data")
     require_mnist: bool = False
+    strategy: tf.distribute.Strategy | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is to write: of several workers, the chief alone."""
+        return is_chief(self.strategy)
 
     @property
     def folder(self) -> Path:
@@ -97,9 +112,9 @@ class Run:
 
         Which folder they came from may change; their digest may not.
         """
-        if not (self.folder / "config.json").is_file():
-            return  # read for a figure, not for training
-        content = read_json(self.folder / "config.json")
+        if not self.writes or not (self.folder / "config.json").is_file():
+            return  # read by another worker, or for a figure, not for training
+        content = self.config()
         recorded = content.get("data")
         if recorded is None:
             write_json(self.folder / "config.json", {**content, "data": data})
@@ -110,13 +125,20 @@ class Run:
             )
 
     def config(self) -> dict[str, Any]:
-        """What `config.json` holds; a RunError if there is none."""
+        """What `config.json` holds; a RunError if there is none, or one that no run has."""
         path = self.folder / "config.json"
         if not path.is_file():
             raise RunError(
                 f"{path} is missing: `filvm train {self.name} --profile {self.profile}` makes it"
             )
-        return read_json(path)
+        content = read_json(path)
+        for name in ("settings", "built_on", "data"):
+            if not isinstance(content.get(name, {}), dict):
+                raise RunError(
+                    f"{path} holds {name}={content[name]!r}, as no run has it: give `--restart` to "
+                    "train anew"
+                )
+        return content
 
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds; a RunError if the run is not complete."""
@@ -153,11 +175,13 @@ class Run:
         """The trained model."""
         self.check_done()
         import tf_keras as keras
+        from tf_keras.src.saving.serialization_lib import SafeModeScope
 
         import filvm.models  # noqa: F401  (its classes must be known to Keras)
 
         try:
-            return keras.models.load_model(self.model_folder / "model.keras", compile=False)
+            with SafeModeScope():  # no Python code out of the file, also one of an older format
+                return keras.models.load_model(self.model_folder / "model.keras", compile=False)
         except Exception as error:  # a damaged file raises almost anything
             raise RunError(
                 f"{self.model_folder} cannot be loaded ({first_line(error)}): `filvm train "
@@ -238,9 +262,13 @@ def run_experiment(
     What it needs must be done already. A run of other settings is not overwritten unless
     `restart`; a run that was built on a model which has since changed is made anew. `deterministic`
     says that the caller has told TensorFlow so: a run is, or is not, from its beginning to its end.
+    Workers other than the chief take part in the training, then wait until the chief has done the
+    rest.
 
     Raises BlockingIOError while another process trains the same.
     """
+    if run.strategy is not None and not experiment.distributable:
+        raise RunError(f"{run.name} is made by one process: give `--strategy` with others only")
     for name in experiment.needs:
         run.of(name).check_done()
     settings = with_overrides(experiment.profiles[run.profile], overrides)
@@ -252,16 +280,27 @@ def run_experiment(
         "built_on": {name: run.of(name).digest() for name in experiment.needs},
         "filvm": __version__,
     }
-    with exclusive(run.folder):
+    with exclusive(run.folder) if run.writes else contextlib.nullcontext():
         return _train(experiment, run, settings, wanted, restart)
 
 
 def _train(
     experiment: Experiment, run: Run, settings: Any, wanted: dict[str, Any], restart: bool
 ) -> dict[str, Any]:
-    _prepare_folder(run, wanted, restart)
-    if run.digest() is not None:
-        (run.folder / ".done").touch()  # newer than what it was built on, which has not changed
+    if run.writes:
+        _prepare_folder(run, wanted, restart)
+    done = run.digest() is not None
+    if run.strategy is not None:
+        check_same(run.strategy, _number_of(wanted), "its settings or what it builds on")
+        done = from_chief(run.strategy, done)
+    if done:
+        if run.writes:
+            (run.folder / ".done").touch()  # newer than what it was built on, not changed since
+        return run.metrics()
+    if not run.writes:
+        with contextlib.suppress(PartDone):
+            experiment.train(settings, run)
+        from_chief(run.strategy, True)  # waits for it
         return run.metrics()
     if not (run.folder / "config.json").is_file():
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
@@ -277,7 +316,15 @@ def _train(
         digest.update((run.folder / name).read_bytes())
     with replacing(run.folder / ".done") as temporary:
         temporary.write_text(digest.hexdigest() + "\n", "utf-8")
+    if run.strategy is not None:
+        from_chief(run.strategy, True)  # the others wait for it
     return run.metrics()
+
+
+def _number_of(wanted: dict[str, Any]) -> int:
+    """An int64 that other content would change."""
+    content = json.dumps(wanted, sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:7], "big")
 
 
 def _prepare_folder(run: Run, wanted: dict[str, Any], restart: bool) -> None:

@@ -7,12 +7,15 @@ sees what an uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import csv
+import itertools
 import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +24,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
+from filvm.experiments.distribution import PartDone, check_same, copy_state, twin_of
 from filvm.experiments.runs import Run, RunError
 from filvm.files import first_line, replacing
+from filvm.models import VAE
 
 
 class TrainingDiverged(ArithmeticError):
@@ -53,6 +58,8 @@ def shuffled_batches(
 ) -> tf.data.Dataset:
     """Batches of epochs `first_epoch` to `epochs` - 1, each in an order of its own.
 
+    Under a `tf.distribute` strategy each replica gets its share of each batch.
+
     Args:
         arrays: a NumPy array, or a structure of arrays of equal length. A memory map is read
             batch by batch; other arrays are held in memory.
@@ -78,7 +85,15 @@ def shuffled_batches(
         .flat_map(one_epoch)
         .map(gather, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
+        .with_options(shares_of_batches())
     )
+
+
+def shares_of_batches() -> tf.data.Options:
+    """Of a dataset whose batches are to be shared out among workers, rather than its files."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
 
 
 def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -94,17 +109,37 @@ def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
+def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
+    """The rows of so many epochs in a `history.csv`; a RunError if it has not got them."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [
+                {name: float(value or "nan") for name, value in row.items()}
+                for row in itertools.islice(csv.DictReader(file), epochs)
+            ]
+    except (OSError, ValueError, TypeError, csv.Error):
+        rows = []
+    if [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
+        raise RunError(
+            f"{path} does not hold the {epochs} epochs that were trained: "
+            "give `--restart` to train anew"
+        )
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
 class _Keep(keras.callbacks.Callback):
     """After every epoch: history, best weights, checkpoint, in an order that survives a kill."""
 
     def __init__(self, run: Run, model: keras.Model, monitor: str) -> None:
         super().__init__()
+        self.writes = run.writes
         self.path = run.folder / "history.csv"
         self.monitor = monitor
         self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.best = tf.Variable(math.inf, dtype=tf.float64, trainable=False)
+        self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
-        for unfinished in folder.glob("*/*_temp"):  # TensorFlow's, of a kill or a full disk
+        for unfinished in folder.glob("*/*_temp") if run.writes else ():
+            # TensorFlow's, of a kill or a full disk
             shutil.rmtree(unfinished)
         self.best_weights = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
@@ -114,6 +149,9 @@ class _Keep(keras.callbacks.Callback):
             str(folder / "last"),
             max_to_keep=1,
         )
+        for manager in (self.best_weights, self.last):
+            # Made now: under a strategy no variable may appear on the chief alone, which saves.
+            _ = manager.checkpoint.save_counter
         self.history: list[dict[str, float]] = []
 
     def restore(self) -> int:
@@ -126,9 +164,7 @@ class _Keep(keras.callbacks.Callback):
                 "train anew"
             ) from error
         if restored:
-            done = int(self.epochs_done)
-            rows = pd.read_csv(self.path, float_precision="round_trip")
-            self.history = rows.to_dict("records")[:done]
+            self.history = read_history(self.path, int(self.epochs_done))
         return len(self.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -143,6 +179,8 @@ class _Keep(keras.callbacks.Callback):
             )
         seconds = time.perf_counter() - self.began
         self.history.append({"epoch": epoch + 1, "seconds": round(seconds, 3), **values})
+        if not self.writes:
+            return
         with replacing(self.path) as temporary:
             pd.DataFrame(self.history).to_csv(temporary, index=False)
         if values[self.monitor] < float(self.best):
@@ -169,13 +207,14 @@ def _lines(run: Run, keep: _Keep, epochs: int) -> keras.callbacks.Callback:
 class ReconstructionError(keras.callbacks.Callback):
     """Adds `val_mse` to every epoch: mean squared error through z_mean on held-out images."""
 
-    def __init__(self, images: np.ndarray) -> None:
+    def __init__(self, vae: VAE, images: np.ndarray) -> None:
         super().__init__()
+        self.vae = vae
         self.images = images
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
-            reconstructed = self.model.reconstruct(self.images)
+            reconstructed = self.vae.reconstruct(self.images)
             logs["val_mse"] = float(squared_errors(self.images, reconstructed).mean())
 
 
@@ -209,25 +248,39 @@ def fit(
         monitor: what the best weights have least of.
 
     Returns one row per epoch, which `history.csv` holds too. Raises TrainingDiverged when the loss
-    is no longer a number.
+    is no longer a number; PartDone on a worker other than the chief, for which nothing is left.
     """
     model.optimizer.build(model.trainable_variables)
     keep = _Keep(run, model, monitor)
+    trained = model if run.strategy is None else twin_of(model, run.strategy)
+    first = keep.restore()
+    callbacks = [*callbacks, keep]  # its row holds what the others add
+    if run.strategy is not None:
+        check_same(run.strategy, first, "the epochs it finds done")
+        check_same(run.strategy, steps, "its data")
+        copy_state(model, trained)
+        copy_back = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: copy_state(trained, model)
+        )
+        callbacks.insert(0, copy_back)
+        validation = validation.with_options(shares_of_batches())
     # Under make two trainings may share the terminal: then each line says whose it is.
     bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and "MAKEFLAGS" not in os.environ)
-    first = keep.restore()
-    if first:
+    if run.writes and not bar:
+        callbacks.append(_lines(run, keep, epochs))
+    if run.writes and first:
         print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
     if first < epochs:
-        model.fit(
+        trained.fit(
             batches(first),
             epochs=epochs,
             initial_epoch=first,
             steps_per_epoch=steps,
             validation_data=validation,
-            # Its row holds what the others add.
-            callbacks=[*callbacks, keep] if bar else [*callbacks, keep, _lines(run, keep, epochs)],
-            verbose=1 if bar else 0,
+            callbacks=callbacks,
+            verbose=1 if run.writes and bar else 0,
         )
+    if not run.writes:
+        raise PartDone(run.name)
     keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
     return keep.history

@@ -103,7 +103,7 @@ def train_vae(
         epochs=settings.epochs,
         steps=steps,
         validation=tf.data.Dataset.from_tensor_slices(held_out).batch(1000),
-        callbacks=[ReconstructionError(held_out)],
+        callbacks=[ReconstructionError(vae, held_out)],
     )
     run.save_model(vae)
     return vae, {

@@ -8,10 +8,11 @@ from pathlib import Path
 from filvm.experiments import EXPERIMENTS, Run, RunError
 from filvm.figures.report import FIGURES, sample_note
 from filvm.files import replacing
+from filvm.notebooks import BEYOND
 
 
 def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
-    """Copy figures, RESULTS.md, notebooks and, where there are any, ablations; return the copies.
+    """Copy figures, RESULTS.md, notebooks, and ablations and beyond if made; return the copies.
 
     Raises RunError where something is not complete, or was not made from MNIST.
     """
@@ -23,10 +24,14 @@ def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
     for name in FIGURES:
         wanted[docs / "figures" / f"{name}.png"] = made / "figures" / f"{name}.png"
     for path in sorted(notebooks.glob("*.ipynb")):
-        wanted[path] = made / "notebooks" / path.name
+        if path.stem not in BEYOND or (made / "notebooks" / path.name).is_file():
+            wanted[path] = made / "notebooks" / path.name
     if (made / "ablations" / "ablations.md").is_file():
         for kind in ("md", "csv", "png"):
             wanted[docs / f"ablations.{kind}"] = made / "ablations" / f"ablations.{kind}"
+    if (made / "beyond" / "beyond.md").is_file():
+        for name in ("beyond.md", "undone.png"):
+            wanted[docs / name] = made / "beyond" / name
     if missing := sorted(str(source) for source in wanted.values() if not source.is_file()):
         raise RunError(
             f"{', '.join(missing)} is missing: `make reproduce-figures PROFILE={run.profile}` "

@@ -30,7 +30,7 @@ class Result:
     form: str = ".3f"
 
     def row(self, metrics: dict[str, Any]) -> list[str]:
-        value = self.ours(metrics) if callable(self.ours) else _at(metrics, self.ours)
+        value = self.ours(metrics) if callable(self.ours) else at(metrics, self.ours)
         texts = [_text(self.report, self.form), _text(value, self.form)]
         return [self.where, self.what, *texts, self.verdict(value)]
 
@@ -42,7 +42,7 @@ class Result:
         return "surpassed" if ahead else "not reached"
 
 
-def _at(metrics: dict[str, Any], way: str) -> Any:
+def at(metrics: dict[str, Any], way: str) -> Any:
     """metrics["a"]["b"] for "a.b"; None where the way ends early."""
     found: Any = metrics
     for step in way.split("."):
@@ -102,7 +102,7 @@ def lens_results(attribute: str) -> list[Result]:
             "5.3.1",
             f"Spearman of the second dimension with {attribute}",
             None,
-            lambda metrics: _own(_at(metrics, f"{codes}.spearman.{attribute}"), metrics, attribute),
+            lambda metrics: _own(at(metrics, f"{codes}.spearman.{attribute}"), metrics, attribute),
         ),
         Result("", "MIG, digit", None, f"{codes}.mig.per_factor.digit"),
         Result("", f"MIG, {attribute}", None, f"{codes}.mig.per_factor.{attribute}"),

@@ -1,5 +1,6 @@
-"""Planar normalising flows: the bijector, the amortised posterior, density fitting."""
+"""Normalising flows: planar (bijector, amortised posterior, density fitting), and couplings."""
 
+from filvm.flows.couplings import AffineCouplings
 from filvm.flows.density import FlowFits, fit_forward_kl, fit_reverse_kl, kl_to_target
 from filvm.flows.energies import ENERGIES, log_normaliser
 from filvm.flows.planar import PlanarFlow, planar_forward, planar_inverse
@@ -7,6 +8,7 @@ from filvm.flows.posterior import PlanarFlows
 
 __all__ = [
     "ENERGIES",
+    "AffineCouplings",
     "FlowFits",
     "PlanarFlow",
     "PlanarFlows",

@@ -144,7 +144,7 @@ def _newton(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
     a, _ = tf.while_loop(
         not_converged,
         newton_step,
-        (start, tf.fill(tf.shape(start), tf.constant(np.inf, start.dtype))),
+        (start, tf.fill(tf.shape(start), start.dtype.max)),
         maximum_iterations=MOST_NEWTON_STEPS,
     )
     return tf.sign(s) * a

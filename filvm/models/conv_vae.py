@@ -128,15 +128,16 @@ class ConvVAE(VAE):
 
     def check_observations(self, x: Any) -> None:
         super().check_observations(x)
+        dtype = getattr(x, "dtype", None)
+        if dtype is not None and not tf.as_dtype(dtype).is_floating:
+            raise ValueError(
+                f"the images are {tf.as_dtype(dtype).name}; expected float32: "
+                "`filvm.data.to_float` scales 0..255 to [0, 1]"
+            )
         if not isinstance(x, np.ndarray) or not x.size:
             return
-        if not np.issubdtype(x.dtype, np.floating):
-            raise ValueError(
-                f"the images are {x.dtype}; expected float32: `filvm.data.to_float` scales 0..255 "
-                "to [0, 1]"
-            )
         low, high = x.min(), x.max()
-        if not np.isfinite(low + high):
+        if not (low >= tf.float32.min and high <= tf.float32.max):
             raise ValueError("the images hold nan or infinite pixels; expected finite ones")
         if self.likelihood == "bernoulli" and (low < 0 or high > 1):
             raise ValueError(

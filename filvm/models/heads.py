@@ -34,6 +34,39 @@ def ordered_softmax_start(num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     return slopes.astype(np.float32), (offsets - offsets.mean()).astype(np.float32)
 
 
+def chain_of_neighbours(points: np.ndarray) -> np.ndarray:
+    """An order of points [n, d] in which each is near the next: a short path through all of them.
+
+    From each point in turn to the nearest that is left, the shortest of these paths, and then
+    stretches of it turned round as long as that shortens it (2-opt). Returns the indices [n].
+
+    >>> chain_of_neighbours(np.array([[0.0], [5.0], [1.0], [4.0]])).tolist()
+    [0, 2, 3, 1]
+    """
+    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    count = len(points)
+
+    def length(path: list[int]) -> float:
+        return float(apart[path[:-1], path[1:]].sum())
+
+    def greedy(path: list[int]) -> list[int]:
+        while len(path) < count:
+            left = [k for k in range(count) if k not in path]
+            path = [*path, min(left, key=lambda k: apart[path[-1], k])]
+        return path
+
+    best = min((greedy([k]) for k in range(count)), key=length)
+    while True:
+        turned = min(
+            (best[:i] + best[i:j][::-1] + best[j:] for j in range(2, count + 1) for i in range(j)),
+            key=length,
+            default=best,
+        )
+        if length(turned) >= length(best) - 1e-9:
+            return np.array(best)
+        best = turned
+
+
 @keras.utils.register_keras_serializable(package="filvm")
 class LinearHead(keras.layers.Layer):
     """z_star [batch, d] -> [batch, units]: the logits of a label, or the mean of a number.
@@ -44,15 +77,22 @@ class LinearHead(keras.layers.Layer):
         start: "random" (Glorot), as the report's; "ordered" for a label that must share one
             axis with all its classes,
 
-                logits_k = g (a_k z + c_k),   gain g = 30,   a, c of `ordered_softmax_start`,
+                logits_k = g (a_k z + c_k),   a, c of `ordered_softmax_start`,
 
             for steep lines in order are what gradient descent does not reach from a random start;
             "positive" for a number, psi = 1, so that more of z*_j is more of the attribute.
             All of g, a, c, psi are trained.
+        gain: where g starts.
     """
 
     def __init__(
-        self, units: int, dimension: int | None = None, start: str = "random", **kwargs: Any
+        self,
+        units: int,
+        dimension: int | None = None,
+        start: str = "random",
+        *,
+        gain: float = 30.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if start not in ("random", "ordered", "positive"):
@@ -62,6 +102,7 @@ class LinearHead(keras.layers.Layer):
         self.units = units
         self.dimension = dimension
         self.start = start
+        self.starting_gain = gain
 
     def build(self, input_shape: Any) -> None:
         inputs = int(input_shape[-1]) if self.dimension is None else 1
@@ -77,7 +118,7 @@ class LinearHead(keras.layers.Layer):
         self.kernel = self.add_weight("kernel", [inputs, self.units], initializer=kernel)
         self.bias = self.add_weight("bias", [self.units], initializer=bias)
         self.gain = (
-            self.add_weight("gain", [], initializer=keras.initializers.Constant(30.0))
+            self.add_weight("gain", [], initializer=keras.initializers.Constant(self.starting_gain))
             if self.start == "ordered"
             else None
         )
@@ -92,6 +133,13 @@ class LinearHead(keras.layers.Layer):
         """The head on what it sees of z*, [batch, 1] or [batch, d]."""
         linear = tf.matmul(seen, self.kernel) + self.bias
         return linear if self.gain is None else self.gain * linear
+
+    def put_in_order(self, order: np.ndarray) -> None:
+        """Start anew with class order[k] between the prior's k-th and next quantile."""
+        slopes, offsets = ordered_softmax_start(self.units)
+        place = np.argsort(order)
+        self.kernel.assign(slopes[place][None, :])
+        self.bias.assign(offsets[place])
 
     def label_coordinates(self) -> tf.Tensor:
         """E[z*_j | s = k] under the prior and this head, for every class k: [units].
@@ -112,4 +160,5 @@ class LinearHead(keras.layers.Layer):
             "units": self.units,
             "dimension": self.dimension,
             "start": self.start,
+            "gain": self.starting_gain,
         }

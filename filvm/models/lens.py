@@ -22,22 +22,13 @@ import tf_keras as keras
 from filvm.data.side_information import Attribute, Categorical, Continuous
 from filvm.flows.posterior import PlanarFlows
 from filvm.models.heads import LinearHead
-from filvm.models.lens_interface import Lens
+from filvm.models.lens_interface import Lens, check_at_least
 from filvm.models.objective import (
     base_log_prob,
-    categorical_log_likelihood,
-    continuous_log_likelihood,
-    dependence,
-    gaussian_kernel,
     objective,
     standard_normal_log_prob,
 )
-from filvm.models.vae import gaussian_log_likelihood, sample_gaussian
-
-
-def _check_at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise ValueError(f"{name} is {value!r}; expected a number >= {least}")
+from filvm.models.vae import batch_noise, gaussian_log_likelihood, sample_gaussian
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -48,13 +39,10 @@ class ILVM(Lens):
         latent_dim: of z and z*.
         side_information: the attributes; for an `FILVM`, attribute j owns z*_j.
         num_flows: K planar flows.
-        hidden_units: of the hidden layers of each of the three networks.
         beta: weight of the KL part of equation (8).
-        attribute_weights: lambda_j, one number for all or a dictionary by name.
         latent_variance: of the Gaussian p(z|z*), in standardised units.
-        latent_noise: standard deviation of noise on the standardised latents that the secondary
-            network trains on: it counts where few labels are known.
-        seed: of the noise in training, `infer(sampled=True)` and `sample`.
+        kwargs: those of `Lens`. Only the secondary network trains with `latent_noise`: it counts
+            where few labels are known.
 
     Networks, each a functional model:
         recognition: z, s -> mean and log_var [d], w and u [K * d], b [K].
@@ -68,33 +56,23 @@ class ILVM(Lens):
     (3, 4)
     """
 
-    default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
-
     def __init__(
         self,
         latent_dim: int,
         side_information: Sequence[Attribute],
         *,
         num_flows: int = 5,
-        hidden_units: Sequence[int] = (256, 256, 256),
         beta: float = 1.0,
-        attribute_weights: float | Mapping[str, float] | None = None,
         latent_variance: float = 0.05,
-        latent_noise: float = 0.0,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(latent_dim, side_information, seed=seed, **kwargs)
-        _check_at_least("num_flows", num_flows, 1)
-        _check_at_least("beta", beta, 0)
-        _check_at_least("latent_variance", latent_variance, 1e-8)
-        _check_at_least("latent_noise", latent_noise, 0)
+        super().__init__(latent_dim, side_information, **kwargs)
+        check_at_least("num_flows", num_flows, 1)
+        check_at_least("beta", beta, 0)
+        check_at_least("latent_variance", latent_variance, 1e-8)
         self.num_flows = num_flows
-        self.hidden_units = list(hidden_units)
         self.beta = beta
-        self.attribute_weights = self._weights_by_name(attribute_weights)
         self.latent_variance = latent_variance
-        self.latent_noise = latent_noise
         self.flows = PlanarFlows(num_flows)
         self.recognition = self._recognition_network()
         self.secondary_recognition = self._secondary_recognition_network()
@@ -103,25 +81,7 @@ class ILVM(Lens):
         self.trackers = [keras.metrics.Mean(name=name) for name in self.loss_names()]
         self(tf.zeros([1, self.latent_dim]))  # lets Keras know the input's shape
 
-    def _weights_by_name(self, weights: float | Mapping[str, float] | None) -> dict[str, float]:
-        by_name = {a.name: self.default_weights[type(a)] for a in self.attributes}
-        if isinstance(weights, Mapping):
-            unknown = sorted(set(weights) - set(by_name))
-            if unknown:
-                raise ValueError(
-                    f"attribute_weights names {unknown}; expected some of {self.names}"
-                )
-            by_name.update({name: float(weight) for name, weight in weights.items()})
-        elif weights is not None:
-            by_name = dict.fromkeys(by_name, float(weights))
-        return by_name
-
     # The networks.
-
-    def _hidden(self, tensor: tf.Tensor) -> tf.Tensor:
-        for index, units in enumerate(self.hidden_units, start=1):
-            tensor = keras.layers.Dense(units, activation="relu", name=f"hidden_{index}")(tensor)
-        return tensor
 
     def _recognition_network(self) -> keras.Model:
         d, flows = self.latent_dim, self.num_flows
@@ -136,12 +96,6 @@ class ILVM(Lens):
             keras.layers.Dense(flows, name="b")(hidden),
         ]
         return keras.Model([z, *side], outputs, name="recognition")
-
-    def _secondary_recognition_network(self) -> keras.Model:
-        z = keras.Input([self.latent_dim], name="z")
-        hidden = self._hidden(z)
-        outputs = [keras.layers.Dense(a.width, name=a.name)(hidden) for a in self.attributes]
-        return keras.Model(z, outputs, name="secondary_recognition")
 
     def _linear_heads(self) -> list[LinearHead]:
         return [LinearHead(a.width, name=f"p_{a.name}") for a in self.attributes]
@@ -174,38 +128,6 @@ class ILVM(Lens):
             "log_q0": base_log_prob(z_0, mean, log_var),
             "log_det": log_det,
         }
-
-    def completed(
-        self, side: tf.Tensor, approximations: list[tf.Tensor], seed: tf.Tensor | None = None
-    ) -> list[tf.Tensor]:
-        """s as networks see it, the secondary network's q(s|z) standing in where it is missing.
-
-        A label is drawn from q(s|z), or without a seed is the likeliest one: on one axis the mean
-        of a 4 and a 9 would be a 6 or 7. A number is the mean.
-        """
-        encoded = []
-        for j, (attribute, (seen, known), approximation) in enumerate(
-            zip(self.attributes, self.encode_side_information(side), approximations, strict=True)
-        ):
-            if isinstance(attribute, Categorical):
-                if seed is not None:
-                    own_seed = tf.add(seed, [0, 2**24 * (j + 1)])
-                    uniform = tf.random.stateless_uniform(
-                        tf.shape(approximation), own_seed, 1e-7, 1.0
-                    )
-                    approximation -= tf.math.log(-tf.math.log(uniform))  # Gumbel: argmax draws
-                approximation = tf.one_hot(tf.argmax(approximation, axis=-1), attribute.width)
-            # The secondary network learns from known s alone, so nothing flows back into it here.
-            encoded.append(tf.where(known, seen, tf.stop_gradient(approximation)))
-        return encoded
-
-    def attribute_log_likelihood(
-        self, attribute: Attribute, encoded: tf.Tensor, output: tf.Tensor
-    ) -> tf.Tensor:
-        """log p(s_j|.) of encoded s under logits or a scaled mean, [n]."""
-        if isinstance(attribute, Categorical):
-            return categorical_log_likelihood(encoded, output)
-        return continuous_log_likelihood(encoded, output)
 
     def elbo_terms(
         self, z: tf.Tensor, encoded: list[tf.Tensor], seed: tf.Tensor
@@ -244,26 +166,11 @@ class ILVM(Lens):
         elbo = tf.reduce_mean(objective(terms, self.beta, self.attribute_weights))
         losses["lens_loss"] = further - elbo
         if self.latent_noise:
-            noise = tf.random.stateless_normal(tf.shape(z), seed + tf.constant([0, 2**30]))
+            noise = batch_noise(tf.random.stateless_normal, z, seed + tf.constant([0, 2**30]))
             approximations = self.secondary_outputs(z + self.latent_noise * noise)
-        losses.update(self.secondary_losses(side, approximations))
+        losses.update(self.known_losses(side, approximations, "secondary"))
         losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.names])
         losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]
-        return losses
-
-    def secondary_losses(
-        self, side: tf.Tensor, approximations: list[tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        """-log q(s_j|z), averaged over the samples of the batch whose s_j is known."""
-        losses = {}
-        for attribute, (seen, known), output in zip(
-            self.attributes, self.encode_side_information(side), approximations, strict=True
-        ):
-            weight = tf.cast(known[:, 0], tf.float32)
-            log_likelihood = self.attribute_log_likelihood(attribute, seen, output)
-            losses[f"secondary_{attribute.name}"] = -tf.math.divide_no_nan(
-                tf.reduce_sum(weight * log_likelihood), tf.reduce_sum(weight)
-            )
         return losses
 
     def further_losses(
@@ -281,10 +188,6 @@ class ILVM(Lens):
 
     # z <-> z*.
 
-    def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
-        outputs = self.secondary_recognition(z)
-        return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
-
     def infer_standardised(
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -298,11 +201,8 @@ class ILVM(Lens):
         return {
             **super().get_config(),
             "num_flows": self.num_flows,
-            "hidden_units": list(self.hidden_units),
             "beta": self.beta,
-            "attribute_weights": dict(self.attribute_weights),
             "latent_variance": self.latent_variance,
-            "latent_noise": self.latent_noise,
         }
 
 
@@ -345,8 +245,8 @@ class FILVM(ILVM):
         independence_weight: float = 150.0,
         **kwargs: Any,
     ) -> None:
-        _check_at_least("swap_weight", swap_weight, 0)
-        _check_at_least("independence_weight", independence_weight, 0)
+        check_at_least("swap_weight", swap_weight, 0)
+        check_at_least("independence_weight", independence_weight, 0)
         self.independence_weight = independence_weight
         self.ordered_softmax = ordered_softmax
         self.informed_generative = informed_generative
@@ -410,39 +310,6 @@ class FILVM(ILVM):
             )
             total += self.independence_weight * losses["dependence"]
         return total, losses
-
-    def swap_losses(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """-log q(s_j'|z') of latents z' generated with other samples' z*_j', by attribute."""
-        # Batches are shuffled, so the next row is another sample at random, and the row after it
-        # a second one: attributes are swapped independently of each other.
-        count = len(self.attributes)
-        columns = [tf.roll(z_star[:, j : j + 1], j + 1, axis=0) for j in range(count)]
-        swapped = tf.concat([*columns, z_star[:, count:]], axis=1)
-        read_back = self.secondary_outputs(self.generate_standardised(swapped))
-        return {
-            f"swap_{attribute.name}": -tf.reduce_mean(
-                self.attribute_log_likelihood(attribute, tf.roll(seen, j + 1, axis=0), output)
-            )
-            for j, (attribute, seen, output) in enumerate(
-                zip(self.attributes, encoded, read_back, strict=True)
-            )
-        }
-
-    def free_dependence(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> tf.Tensor:
-        """How much the dimensions no attribute owns tell of the attributes, summed over these."""
-        # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
-        # dimension that is hardly used can still rank samples by an attribute.
-        free = z_star[:256, len(self.attributes) :]
-        of_free = gaussian_kernel(free / (tf.math.reduce_std(free, axis=0) + 1e-3))
-        total = tf.zeros([])
-        for attribute, seen in zip(self.attributes, encoded, strict=True):
-            seen = seen[:256]
-            if isinstance(attribute, Categorical):
-                of_attribute = tf.matmul(seen, seen, transpose_b=True)  # 1 where labels agree
-            else:
-                of_attribute = gaussian_kernel(seen, [1.0])
-            total += dependence(of_free, of_attribute)
-        return total
 
     def get_config(self) -> dict[str, Any]:
         return {

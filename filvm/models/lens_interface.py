@@ -6,7 +6,7 @@ How z and z* go over into each other is the models' own: `filvm.models.lens`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ import tf_keras as keras
 from filvm.data.side_information import (
     Attribute,
     Categorical,
+    Continuous,
     attribute_scaling,
     attribute_values,
     attributes_from_config,
@@ -22,28 +23,56 @@ from filvm.data.side_information import (
     check_attributes,
     stack_side_information,
 )
+from filvm.models.objective import (
+    categorical_log_likelihood,
+    continuous_log_likelihood,
+    dependence,
+    gaussian_kernel,
+    spread,
+)
 from filvm.models.requests import Served, require, signature
-from filvm.models.vae import step_seed
+from filvm.models.vae import batch_noise, step_seed, tracked
 
 CHUNK = 32768  # samples that methods on arrays take at a time: bounds their memory
 
 
+def check_at_least(name: str, value: float, least: float) -> None:
+    """A ValueError that names the setting, unless value >= least."""
+    if not value >= least:
+        raise ValueError(f"{name} is {value!r}; expected a number >= {least}")
+
+
 class Lens(Served, keras.Model):
-    """What every lens shares: the units of z and s, training data, and what users ask of it.
+    """What every lens shares: units of z and s, training data, q(s|z), and what users ask of it.
 
-    A subclass says how z and z* go over into each other, in standardised units:
+    A subclass has `heads`, one `LinearHead` per attribute, and a `secondary_recognition` network,
+    z -> logits or scaled mean of every attribute, and says how z and z* go over into each other, in
+    standardised units:
 
-        infer_standardised(z, known, encoded, seed) -> z_star
+        infer_standardised(z, side, seed) -> z_star
         generate_standardised(z_star) -> z
-        read_side_information(z) -> one tensor per attribute: logits, or the scaled mean
         losses_of(z, side, seed) -> named scalars; `loss` is what falls
+
+    Args:
+        latent_dim: of z and z*.
+        side_information: the attributes.
+        hidden_units: of the hidden layers of each network.
+        attribute_weights: lambda_j, one number for all or a dictionary by name.
+        latent_noise: standard deviation of noise on standardised latents in training; the
+            subclasses say where.
+        seed: of the noise in training, `infer(sampled=True)` and `sample`.
     """
+
+    default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
 
     def __init__(
         self,
         latent_dim: int,
         side_information: Sequence[Attribute],
         *,
+        hidden_units: Sequence[int] = (256, 256, 256),
+        attribute_weights: float | Mapping[str, float] | None = None,
+        latent_noise: float = 0.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -52,6 +81,10 @@ class Lens(Served, keras.Model):
             raise ValueError(f"latent_dim is {latent_dim!r}; expected an integer >= 1")
         self.latent_dim = int(latent_dim)
         self.attributes = check_attributes(side_information, self.latent_dim)
+        check_at_least("latent_noise", latent_noise, 0)
+        self.hidden_units = list(hidden_units)
+        self.attribute_weights = self._weights_by_name(attribute_weights)
+        self.latent_noise = latent_noise
         self.seed = seed
         d, attributes = self.latent_dim, len(self.attributes)
 
@@ -63,6 +96,30 @@ class Lens(Served, keras.Model):
         self.attribute_mean = constant("attribute_mean", [attributes], "zeros")
         self.attribute_scale = constant("attribute_scale", [attributes], "ones")
         self.adapted = constant("adapted", [], "zeros")
+
+    def _weights_by_name(self, weights: float | Mapping[str, float] | None) -> dict[str, float]:
+        by_name = {a.name: self.default_weights[type(a)] for a in self.attributes}
+        if isinstance(weights, Mapping):
+            unknown = sorted(set(weights) - set(by_name))
+            if unknown:
+                raise ValueError(
+                    f"attribute_weights names {unknown}; expected some of {self.names}"
+                )
+            by_name.update({name: float(weight) for name, weight in weights.items()})
+        elif weights is not None:
+            by_name = dict.fromkeys(by_name, float(weights))
+        return by_name
+
+    def _hidden(self, tensor: tf.Tensor) -> tf.Tensor:
+        for index, units in enumerate(self.hidden_units, start=1):
+            tensor = keras.layers.Dense(units, activation="relu", name=f"hidden_{index}")(tensor)
+        return tensor
+
+    def _secondary_recognition_network(self) -> keras.Model:
+        z = keras.Input([self.latent_dim], name="z")
+        hidden = self._hidden(z)
+        outputs = [keras.layers.Dense(a.width, name=a.name)(hidden) for a in self.attributes]
+        return keras.Model(z, outputs, name="secondary_recognition")
 
     @property
     def names(self) -> list[str]:
@@ -80,10 +137,6 @@ class Lens(Served, keras.Model):
     def generate_standardised(self, z_star: tf.Tensor) -> tf.Tensor:
         """z* [n, d] -> z [n, d]."""
         raise NotImplementedError(f"{type(self).__name__} does not say how z* becomes z")
-
-    def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
-        """z [n, d] -> for every attribute its logits [n, classes] or scaled mean [n, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} does not read s from z")
 
     def losses_of(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Means over the batch by name, `loss` among them; z and s in their own units."""
@@ -131,6 +184,100 @@ class Lens(Served, keras.Model):
                 scaled = output[:, 0]
                 values[attribute.name] = scaled * self.attribute_scale[j] + self.attribute_mean[j]
         return values
+
+    # The side information's part of every objective.
+
+    def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
+        """z [n, d] -> for every attribute its logits [n, classes] or scaled mean [n, 1]."""
+        outputs = self.secondary_recognition(z)
+        return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+    def completed(
+        self, side: tf.Tensor, approximations: list[tf.Tensor], seed: tf.Tensor | None = None
+    ) -> list[tf.Tensor]:
+        """s as networks see it, the secondary network's q(s|z) standing in where it is missing.
+
+        A label is drawn from q(s|z), or without a seed is the likeliest one: on one axis the mean
+        of a 4 and a 9 would be a 6 or 7. A number is the mean.
+        """
+        encoded = []
+        for j, (attribute, (seen, known), approximation) in enumerate(
+            zip(self.attributes, self.encode_side_information(side), approximations, strict=True)
+        ):
+            if isinstance(attribute, Categorical):
+                if seed is not None:
+                    own_seed = tf.add(seed, [0, 2**24 * (j + 1)])
+                    uniform = batch_noise(
+                        tf.random.stateless_uniform,
+                        approximation,
+                        own_seed,
+                        minval=1e-7,
+                        maxval=1.0,
+                    )
+                    approximation -= tf.math.log(-tf.math.log(uniform))  # Gumbel: argmax draws
+                approximation = tf.one_hot(tf.argmax(approximation, axis=-1), attribute.width)
+            # The secondary network learns from known s alone, so nothing flows back into it here.
+            encoded.append(tf.where(known, seen, tf.stop_gradient(approximation)))
+        return encoded
+
+    def attribute_log_likelihood(
+        self, attribute: Attribute, encoded: tf.Tensor, output: tf.Tensor
+    ) -> tf.Tensor:
+        """log p(s_j|.) of encoded s under logits or a scaled mean, [n]."""
+        if isinstance(attribute, Categorical):
+            return categorical_log_likelihood(encoded, output)
+        return continuous_log_likelihood(encoded, output)
+
+    def known_losses(
+        self, side: tf.Tensor, outputs: list[tf.Tensor], kind: str
+    ) -> dict[str, tf.Tensor]:
+        """-log p(s_j|.), averaged over the samples of the batch whose s_j is known: <kind>_<name>.
+
+        `outputs` are logits and scaled means, of the secondary network or of heads.
+        """
+        losses = {}
+        for attribute, (seen, known), output in zip(
+            self.attributes, self.encode_side_information(side), outputs, strict=True
+        ):
+            weight = tf.cast(known[:, 0], tf.float32)
+            log_likelihood = self.attribute_log_likelihood(attribute, seen, output)
+            losses[f"{kind}_{attribute.name}"] = -tf.math.divide_no_nan(
+                tf.reduce_sum(weight * log_likelihood), tf.reduce_sum(weight)
+            )
+        return losses
+
+    def swap_losses(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """-log q(s_j'|z') of latents z' generated with other samples' z*_j', by attribute."""
+        # Batches are shuffled, so the next row is another sample at random, and the row after it
+        # a second one: attributes are swapped independently of each other.
+        count = len(self.attributes)
+        columns = [tf.roll(z_star[:, j : j + 1], j + 1, axis=0) for j in range(count)]
+        swapped = tf.concat([*columns, z_star[:, count:]], axis=1)
+        read_back = self.secondary_outputs(self.generate_standardised(swapped))
+        return {
+            f"swap_{attribute.name}": -tf.reduce_mean(
+                self.attribute_log_likelihood(attribute, tf.roll(seen, j + 1, axis=0), output)
+            )
+            for j, (attribute, seen, output) in enumerate(
+                zip(self.attributes, encoded, read_back, strict=True)
+            )
+        }
+
+    def free_dependence(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> tf.Tensor:
+        """How much the dimensions no attribute owns tell of the attributes, summed over these."""
+        # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
+        # dimension that is hardly used can still rank samples by an attribute.
+        free = z_star[:256, len(self.attributes) :]
+        of_free = gaussian_kernel(free / (spread(free) + 1e-3))
+        total = tf.zeros([])
+        for attribute, seen in zip(self.attributes, encoded, strict=True):
+            seen = seen[:256]
+            if isinstance(attribute, Categorical):
+                of_attribute = tf.matmul(seen, seen, transpose_b=True)  # 1 where labels agree
+            else:
+                of_attribute = gaussian_kernel(seen, [1.0])
+            total += dependence(of_free, of_attribute)
+        return total
 
     # Training.
 
@@ -232,18 +379,13 @@ class Lens(Served, keras.Model):
         for loss, variables in shares:
             steps += zip(tape.gradient(loss, variables), variables, strict=True)
         self.optimizer.apply_gradients(steps)
-        return self._track(losses, z)
+        return tracked(self.trackers, losses, z)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         z, side, _ = keras.utils.unpack_x_y_sample_weight(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
-        return self._track(self.losses_of(z, side, tf.constant([self.seed, -1], tf.int32)), z)
-
-    def _track(self, losses: Mapping[str, tf.Tensor], z: tf.Tensor) -> dict[str, tf.Tensor]:
-        size = tf.shape(z)[0]  # a final partial batch counts for what it holds
-        for tracker in self.trackers:
-            tracker.update_state(losses[tracker.name], sample_weight=size)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        losses = self.losses_of(z, side, tf.constant([self.seed, -1], tf.int32))
+        return tracked(self.trackers, losses, z)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -405,10 +547,12 @@ class Lens(Served, keras.Model):
             raise ValueError(
                 f"{name} has shape {list(array.shape)}; expected [n, {self.latent_dim}], n >= 1"
             )
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)  # a double may be too large
         finite = np.isfinite(array).all(axis=1)
         if not finite.all():
             raise ValueError(f"{name} is not finite at row {int((~finite).argmax())}")
-        return array.astype(np.float32)
+        return array
 
     # Saving.
 
@@ -417,6 +561,9 @@ class Lens(Served, keras.Model):
             "name": self.name,
             "latent_dim": self.latent_dim,
             "side_information": attributes_to_config(self.attributes),
+            "hidden_units": list(self.hidden_units),
+            "attribute_weights": dict(self.attribute_weights),
+            "latent_noise": self.latent_noise,
             "seed": self.seed,
         }
 

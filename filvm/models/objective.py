@@ -59,6 +59,11 @@ def objective(
     return beta * negative_kl + terms["log_likelihood_z"] + tf.add_n(side)
 
 
+def spread(x: tf.Tensor) -> tf.Tensor:
+    """Standard deviation of each column of x [n, d]; with a gradient, 0, where nothing varies."""
+    return tf.sqrt(tf.maximum(tf.math.reduce_variance(x, axis=0), 1e-12))
+
+
 def gaussian_kernel(x: tf.Tensor, widths: Sequence[float] = (0.7, 1.5, 3.0)) -> tf.Tensor:
     """exp(-|x_i - x_j|^2 / (2 width^2)), averaged over the widths: x [n, d] -> [n, n]."""
     squared = tf.reduce_sum(tf.square(x[:, None, :] - x[None, :, :]), axis=-1)

@@ -20,7 +20,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data.sequences import MAX_LENGTH, Sequences, padded_lengths, sequences_from_lists
+from filvm.data.sequences import (
+    LARGEST_EXACT,
+    MAX_LENGTH,
+    Sequences,
+    padded_lengths,
+    sequences_from_lists,
+)
 from filvm.models.requests import require, signature
 from filvm.models.vae import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
 
@@ -389,7 +395,7 @@ class SequenceVAE(VAE):
 
         Args: an array [n, time, 1] or [n, time] of positive numbers, zero after each sequence's
         length; `Sequences`; or a list of lists. Raises ValueError or TypeError where a sequence is
-        longer than `max_length`, is empty, or holds what is not a positive finite number.
+        longer than `max_length`, is empty, or holds what is not a positive number up to 2^24.
         """
         if isinstance(x, Sequences):
             x = x.numbers
@@ -408,12 +414,13 @@ class SequenceVAE(VAE):
             )
         lengths = padded_lengths(x)
         before_padding = np.arange(x.shape[1]) < np.maximum(lengths, 1)[:, np.newaxis]
-        wrong = ~np.isfinite(x) | (x < 0) | ((x == 0) & before_padding[:, :, np.newaxis])
+        wrong = ~((x >= 0) & (x <= LARGEST_EXACT))  # nan is neither
+        wrong |= (x == 0) & before_padding[:, :, np.newaxis]
         if wrong.any():
             row, place = np.argwhere(wrong)[0, :2]
             raise ValueError(
                 f"sequence {row} holds {x[row, place, 0]:g} at place {place}; expected positive "
-                "finite numbers, and zeros only as padding after them"
+                f"finite numbers up to 2^24 = {LARGEST_EXACT}, and zeros only as padding after them"
             )
         if len(x) and lengths.max() > self.max_length:
             raise ValueError(

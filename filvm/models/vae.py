@@ -8,6 +8,7 @@ arXiv:1312.6114. The KL term is multiplied by `beta` (Higgins et al. 2017).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,24 +49,52 @@ def gaussian_log_likelihood(x: tf.Tensor, mean: tf.Tensor, variance: float) -> t
     return tf.reduce_sum(log_density, axis=tf.range(1, tf.rank(x)))
 
 
+def batch_noise(
+    draw: Callable[..., tf.Tensor], like: tf.Tensor, seed: tf.Tensor, **arguments: Any
+) -> tf.Tensor:
+    """Noise like `like` [batch, ...] from `draw`, one of `tf.random.stateless_...`.
+
+    A replica of a `tf.distribute` strategy draws for the whole batch of all replicas and keeps the
+    rows of its own share, so that several train as one would.
+    """
+    shape, context = tf.shape(like), tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync if context else 1
+    if replicas == 1:
+        return draw(shape, seed, dtype=like.dtype, **arguments)
+    all_rows = tf.concat([shape[:1] * replicas, shape[1:]], axis=0)
+    noise = draw(all_rows, seed, dtype=like.dtype, **arguments)
+    first = shape[0] * context.replica_id_in_sync_group
+    return noise[first : first + shape[0]]
+
+
 def sample_gaussian(z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """z = z_mean + exp(z_log_var / 2) * epsilon, epsilon ~ N(0, I): the reparameterisation trick.
 
     `seed` is an int32 [2] tensor; equal seeds give equal noise (stateless), on every machine.
     """
-    epsilon = tf.random.stateless_normal(tf.shape(z_mean), seed, dtype=z_mean.dtype)
+    epsilon = batch_noise(tf.random.stateless_normal, z_mean, seed)
     return z_mean + tf.exp(0.5 * z_log_var) * epsilon
 
 
 def step_seed(model: keras.Model) -> tf.Tensor:
     """The int32 [2] seed of a training step, a function of the model's seed and the step alone.
 
-    So a run that was interrupted draws, after it resumes, the noise it would have drawn. Replicas
-    of a `tf.distribute` strategy draw different noise.
+    So a run that was interrupted draws, after it resumes, the noise it would have drawn.
     """
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     step = tf.cast(model.optimizer.iterations, tf.int32)
-    return tf.stack([tf.constant(model.seed, tf.int32) + 7919 * replica, step])
+    return tf.stack([tf.constant(model.seed, tf.int32), step])
+
+
+def tracked(
+    trackers: Sequence[keras.metrics.Mean], losses: Mapping[str, tf.Tensor], batch: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Add the losses of a batch to the trackers of their names; the means so far."""
+    size = tf.shape(batch)[0]  # a final partial batch counts for what it holds
+    some = tf.cast(size > 0, tf.float32)  # a replica's share of it may be empty, its losses nan
+    for tracker in trackers:
+        loss = tf.math.multiply_no_nan(losses[tracker.name], some)
+        tracker.update_state(loss, sample_weight=size)
+    return {tracker.name: tracker.result() for tracker in trackers}
 
 
 class VAE(Served, keras.Model):
@@ -143,25 +172,25 @@ class VAE(Served, keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def observations_of(self, data: Any) -> tf.Tensor:
+        """What a step was given, as float32: Keras converts arrays, and not what datasets hold."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return tf.cast(x, tf.float32)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        x = self.observations_of(data)
         with tf.GradientTape() as tape:
             losses = self.losses_of(x, step_seed(self))
             # Replicas' gradients are summed, so each contributes its share of the mean.
             objective = losses["loss"] / self.distribute_strategy.num_replicas_in_sync
         self.optimizer.minimize(objective, self.trainable_variables, tape=tape)
-        return self._track(losses, x)
+        return tracked(self.metrics, losses, x)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x = self.observations_of(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
-        return self._track(self.losses_of(x, tf.constant([self.seed, -1], tf.int32)), x)
-
-    def _track(self, losses: dict[str, tf.Tensor], x: tf.Tensor) -> dict[str, tf.Tensor]:
-        size = tf.shape(x)[0]  # a final partial batch counts for what it holds
-        for tracker in self.metrics:
-            tracker.update_state(losses[tracker.name], sample_weight=size)
-        return {tracker.name: tracker.result() for tracker in self.metrics}
+        losses = self.losses_of(x, tf.constant([self.seed, -1], tf.int32))
+        return tracked(self.metrics, losses, x)
 
     # What users call.
 
@@ -185,7 +214,7 @@ class VAE(Served, keras.Model):
 
     def observation_arrays(self, decoded: Any) -> Any:
         """`observation` for NumPy arrays."""
-        return tf.nest.map_structure(lambda tensor: tensor.numpy(), self.observation(decoded))
+        return tf.nest.map_structure(np.asarray, self.observation(decoded))
 
     def reconstruct(self, x: np.ndarray, *, sampled: bool = False, seed: int = 0) -> Any:
         """x -> z -> x, through z_mean or, with `sampled`, through a draw from q(z|x)."""
@@ -205,19 +234,25 @@ class VAE(Served, keras.Model):
         return gaussian_kl(*self.encode(x)).numpy().mean(axis=0)
 
     def check_observations(self, x: Any) -> None:
-        """Raise a ValueError that says what is wrong with x; nothing if it can be encoded."""
+        """Raise a ValueError that says what is wrong with x, an array or the spec of a batch."""
         expected = self.encoder.input_shape[1:]
-        shape = tuple(getattr(x, "shape", np.shape(x)))
-        if shape[1:] != expected:
+        shape = tf.TensorShape(x.shape if hasattr(x, "shape") else np.shape(x))
+        if not shape[1:].is_compatible_with(expected):
             raise ValueError(
                 f"{type(self).__name__} was given an array of shape {list(shape)}; "
                 f"expected [n, {', '.join(map(str, expected))}]"
             )
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """As `keras.Model.fit`: x is an array of observations or a `tf.data.Dataset` of batches."""
-        if isinstance(x, np.ndarray):
-            self.check_observations(x)
+        """As `keras.Model.fit`: x is an array of observations or a `tf.data.Dataset` of batches.
+
+        Of a dataset, shape and type are checked, and not the numbers in it.
+        """
+        for data in (x, kwargs.get("validation_data")):
+            if isinstance(data, tf.data.Dataset):
+                self.check_observations(tf.nest.flatten(data.element_spec)[0])
+            elif isinstance(data, np.ndarray):
+                self.check_observations(data)
         return super().fit(x, *args, **kwargs)
 
     # Saving.

@@ -6,7 +6,16 @@ import shutil
 
 import pytest
 
-from filvm.experiments import EXPERIMENTS, FinishedRun, Run, RunError, ablations, run_experiment
+from filvm.experiments import (
+    BEYOND,
+    EXPERIMENTS,
+    FinishedRun,
+    Run,
+    RunError,
+    ablations,
+    run_experiment,
+)
+from filvm.figures.beyond import draw_beyond
 from filvm.figures.publish import publish
 from filvm.figures.report import FIGURES, draw, draw_ablations
 from filvm.figures.results import write_results
@@ -66,6 +75,18 @@ def test_the_table_has_every_experiment_with_results(trained_runs, tmp_path):
     text = (tmp_path / "RESULTS.md").read_text("utf-8")
     assert "nan" not in text
     assert "## vae-mnist" in text
+
+
+def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_path):
+    draw_beyond(FinishedRun(**vars(trained_runs.of("invertible-mnist"))), tmp_path)
+    assert (tmp_path / "undone.png").stat().st_size > 5_000
+    text = (tmp_path / "beyond.md").read_text("utf-8")
+    assert "nan" not in text
+    for name in BEYOND:
+        assert f"## {name.removeprefix('invertible-')}\n" in text
+        of_way_back = trained_runs.of(name).metrics()["way_back"]
+        assert of_way_back["round_trip"] < 1e-4
+        assert of_way_back["latents"] < 1e-3
 
 
 def test_ablations_train_every_variant_with_every_seed_once(trained_runs, tmp_path, monkeypatch):

@@ -161,7 +161,7 @@ def test_log_determinant_equals_the_textbook_form_in_sixty_digits(layer):
         # a and w.u as the flow rounds them: what is judged is the formula after them.
         a = Decimal(float(tf.reduce_sum(w[0] * point) + b[0]))
         x = Decimal(float(tf.reduce_sum(w[0] * u[0])))
-        with decimal.localcontext(prec=60):
+        with decimal.localcontext(decimal.Context(prec=60)):
             c = (1 + x.exp()).ln() - 1
             growth = (2 * a).exp() if abs(a) < 10_000 else Decimal("Infinity").copy_sign(a)
             tanh = (growth - 1) / (growth + 1) if abs(a) < 10_000 else Decimal(1).copy_sign(a)

