@@ -115,7 +115,7 @@ def test_what_cannot_be_printed_is_one_line():
     assert done.stderr.startswith("filvm: No space left on device")
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample, capsys, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample, capsys):
     runs = tmp_path / "runs"
     runs.mkdir()
     runs.chmod(0o555)
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample, capsys, monk
     assert error.count("\n") == 1
 
 
-def test_names_may_have_blanks_and_letters_of_any_script(trained_runs, tmp_path, capfd):
+def test_names_may_have_blanks_and_letters_of_any_script(trained_runs, tmp_path):
     runs = tmp_path / "ma thèse" / "Прогон 1"
     shutil.copytree(trained_runs.of("vae-mnist").folder, runs / "smoke" / "vae-mnist")
     where = ["--profile", "smoke", "--runs", str(runs)]
