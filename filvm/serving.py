@@ -203,7 +203,7 @@ def write_warmup(path: Path, name: str, examples: Requests) -> bool:
             for key, array in inputs.items():
                 request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
             log = PredictionLog(predict_log=PredictLog(request=request))
-            writer.write(log.SerializeToString())
+            writer.write(log.SerializeToString(deterministic=True))
     return True
 
 

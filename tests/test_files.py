@@ -1,9 +1,15 @@
 """A file is whole or not there; what stood in its place stays until then."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from filvm.files import read_json, read_npz, replacing, write_json
+from filvm import files
+from filvm.files import discard, exclusive, read_json, read_npz, replacing, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -34,6 +40,70 @@ def test_json_comes_back_as_written(tmp_path):
     content = {"name": "été", "values": [1, 2.5, None]}
     write_json(tmp_path / "a" / "b.json", content)
     assert read_json(tmp_path / "a" / "b.json") == content
+
+
+def a_process_that_is_gone():
+    command = [sys.executable, "-c", "import os; print(os.getpid())"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_what_killed_processes_left_is_swept_and_what_live_ones_write_is_not(tmp_path):
+    host, process = platform.node(), a_process_that_is_gone()
+    gone = tmp_path / f".file.{host}.{process}.0.tmp"
+    gone.mkdir()
+    (gone / "half").touch()
+    kept = [
+        tmp_path / f".file.{host}.{os.getppid()}.0.tmp",  # alive
+        tmp_path / f".file.{host}x.{process}.0.tmp",  # of another machine
+        tmp_path / f".other.{host}.{process}.0.tmp",  # swept with `other`
+    ]
+    for path in kept:
+        path.touch()
+    with replacing(tmp_path / "file") as temporary:
+        temporary.touch()
+    assert set(tmp_path.iterdir()) == {tmp_path / "file", *kept}
+
+
+def test_what_is_discarded_is_gone_and_no_other(tmp_path):
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    discard(tmp_path / "link")  # the link, not what it leads to
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    discard(tmp_path / "folder")
+    discard(tmp_path / "never there")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_at_a_time_and_no_lock_outlives_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PATIENCE", 0.0)
+    program = (
+        "import sys, time; from filvm.files import exclusive\n"
+        "with exclusive(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(BlockingIOError, match=f"run is being made by process {holder.pid}: "),
+            exclusive(tmp_path / "run"),
+        ):
+            pass
+        with exclusive(tmp_path / "another run"):  # side by side
+            pass
+        holder.kill()
+    with exclusive(tmp_path / "run"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to nothing"])
+def test_what_is_in_the_way_of_a_folder_is_named(tmp_path, kind):
+    if kind == "a file":
+        (tmp_path / "runs").touch()
+    else:
+        (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(NotADirectoryError, match=f"runs is {kind}; expected a folder"):
+        write_json(tmp_path / "runs" / "smoke" / "config.json", {})
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

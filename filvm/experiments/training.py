@@ -146,7 +146,8 @@ class _Keep(keras.callbacks.Callback):
         self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
-        for unfinished in folder.glob("*/*_temp"):  # TensorFlow's, of a kill or a full disk
+        for unfinished in folder.glob("*/*_temp") if run.writes else ():
+            # TensorFlow's, of a kill or a full disk
             shutil.rmtree(unfinished)
         self.best_weights = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1

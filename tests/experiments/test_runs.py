@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from filvm.experiments.runs import Experiment, Run, RunError, run_experiment, with_overrides
+from filvm.files import exclusive
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,71 @@ def test_a_run_of_another_version_is_explained(run):
     (run.folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(RunError, match=r"made by filvm 0\.0\.1"):
         run_experiment(first.experiment, run)
+
+
+def test_nothing_reads_a_run_of_another_version_or_of_a_model_made_anew_since(run):
+    first, second = Counted("first"), Counted("second", ["first"])
+    of_second = run.of("second")
+    run_experiment(first.experiment, run)
+    run_experiment(second.experiment, of_second)
+    run_experiment(first.experiment, run, overrides=["epochs=5"], restart=True)
+    for read in (of_second.metrics, of_second.model):
+        with pytest.raises(RunError, match="was built on another first than is there now"):
+            read()
+    config = {**run.config(), "filvm": "0.0.1"}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    for read in (run.metrics, run.model):
+        with pytest.raises(RunError, match=r"made by filvm 0\.0\.1, and this is"):
+            read()
+    with pytest.raises(RunError, match=r"made by filvm 0\.0\.1"):
+        run_experiment(second.experiment, of_second)
+
+
+def test_a_kill_between_the_measures_and_the_end_costs_nothing(run):
+    first = Counted("first")
+    run_experiment(first.experiment, run)
+    (run.folder / ".done").unlink()
+    (run.folder / "checkpoint").mkdir()
+    assert run_experiment(first.experiment, run) == {"value": 1}
+    assert {path.name for path in run.folder.iterdir()} == {"config.json", "metrics.json", ".done"}
+
+
+def test_what_is_there_without_its_settings_is_not_trusted(run):
+    first = Counted("first")
+    run_experiment(first.experiment, run)
+    (run.folder / "checkpoint").mkdir()
+    (run.folder / "config.json").unlink()
+    assert run_experiment(first.experiment, run) == {"value": 2}
+    assert not (run.folder / "checkpoint").exists()
+
+
+def test_a_run_is_deterministic_from_beginning_to_end_or_not_at_all(run):
+    first = Counted("first")
+    run_experiment(first.experiment, run)
+    with pytest.raises(RunError, match="was begun without `--deterministic`"):
+        run_experiment(first.experiment, run, deterministic=True)
+    run_experiment(first.experiment, run, deterministic=True, restart=True)
+    assert run.config()["deterministic"]
+    run_experiment(first.experiment, run)  # done is done
+    for name in (".done", "metrics.json"):
+        (run.folder / name).unlink()
+    with pytest.raises(RunError, match="was begun with `--deterministic`: go on with it"):
+        run_experiment(first.experiment, run)
+
+
+def test_a_model_that_cannot_be_loaded_is_named(run):
+    run_experiment(Counted("first").experiment, run)
+    run.model_folder.mkdir()
+    (run.model_folder / "model.keras").write_bytes(b"half of it")
+    with pytest.raises(RunError, match=r"model cannot be loaded \(.*--restart` makes it anew"):
+        run.model()
+
+
+def test_two_processes_do_not_train_the_same_run(run, monkeypatch):
+    monkeypatch.setattr("filvm.files.PATIENCE", 0.0)
+    with exclusive(run.folder), pytest.raises(BlockingIOError, match="first is being made by"):
+        run_experiment(Counted("first").experiment, run)
+    run_experiment(Counted("first").experiment, run)
 
 
 def test_a_file_where_the_folder_should_be_is_named(run):

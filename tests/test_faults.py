@@ -1,0 +1,141 @@
+"""Kills, Ctrl-C, full and read-only disks, odd paths: one line at most, and nothing is lost.
+
+`benchmarks/fault_injection.py` kills every step, many times.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from filvm.cli import main
+from filvm.data.mnist import SAMPLE_SOURCE
+from filvm.files import write_json
+
+ROOT = Path(__file__).parents[1]
+TRAIN = ("train", "vae-mnist", "--profile", "smoke")
+pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
+
+
+@pytest.fixture
+def sample(tmp_path, monkeypatch):
+    """A data folder in which the sample of 5,000 digits is used at once."""
+    monkeypatch.delenv("FILVM_MNIST_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no_keras"))
+    write_json(tmp_path / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
+    return tmp_path / "data"
+
+
+def filvm(*arguments, **options):
+    command = [sys.executable, "-m", "filvm", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **options
+    )
+
+
+def said(process):
+    """The exit status, and what filvm, not TensorFlow, printed to stderr, without warnings."""
+    _, error = process.communicate(timeout=120)
+    lines = [line for line in error.splitlines() if line.startswith("filvm: ")]
+    assert "Traceback" not in error
+    return process.returncode, [line for line in lines if "warning" not in line]
+
+
+def wait_for(path, process):
+    give_up = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def leftovers(folder):
+    return [path for path in folder.rglob(".*") if path.suffix in (".tmp", ".lock")]
+
+
+def test_a_data_step_killed_again_and_again_ends_as_if_undisturbed():
+    script = ROOT / "benchmarks" / "fault_injection.py"
+    command = [sys.executable, str(script), "mnist-r", "--kills", "3"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ctrl_c_ends_a_training_in_one_line_while_it_imports_and_while_it_trains(tmp_path, sample):
+    where = ("--runs", tmp_path / "runs", "--data", sample)
+    folder = tmp_path / "runs" / "smoke" / "vae-mnist"
+    for sign in ("config.json", "history.csv"):
+        process = filvm(*TRAIN, *where, "--set", "epochs=30", start_new_session=True)
+        wait_for(folder / sign, process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert said(process) == (130, ["filvm: interrupted; the same command continues"])
+    assert (folder / "checkpoint").is_dir()
+    assert leftovers(tmp_path) == []
+
+
+def test_ctrl_c_ends_workers_without_a_word(tmp_path, sample):
+    process = filvm("data", "thickness", "--data", sample, start_new_session=True)
+    wait_for(sample / "mnist" / ".thickness.csv.lock", process)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    assert said(process) == (130, ["filvm: interrupted; the same command continues"])
+    assert leftovers(tmp_path) == []
+
+
+def no_file_above(size):
+    """A disk that is full, for whoever runs this: Python ignores the signal that comes with it."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize(("command", "size"), [(("data", "mnist-r"), 1_000_000), (TRAIN, 500_000)])
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on_later(
+    tmp_path, sample, command, size
+):
+    where = ("--data", sample, *(("--runs", tmp_path / "runs") if command == TRAIN else ()))
+    status, lines = said(filvm(*command, *where, preexec_fn=no_file_above(size)))
+    assert status == 2
+    assert len(lines) == 1
+    assert "File too large; the same command continues once that is mended" in lines[0]
+    assert leftovers(tmp_path) == []
+    if command != TRAIN:
+        assert said(filvm(*command, *where)) == (0, [])
+
+
+def test_what_cannot_be_printed_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "filvm", "list"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr.startswith("filvm: No space left on device")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample, capsys):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    runs.chmod(0o555)
+    if os.access(runs, os.W_OK):  # root may write everywhere but here
+        runs = Path("/proc/self")
+    assert main([*TRAIN, "--runs", str(runs), "--data", str(sample)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"filvm: {runs}")
+    assert error.count("\n") == 1
+
+
+def test_names_may_have_blanks_and_letters_of_any_script(trained_runs, tmp_path):
+    runs = tmp_path / "ma thèse" / "Прогон 1"
+    shutil.copytree(trained_runs.of("vae-mnist").folder, runs / "smoke" / "vae-mnist")
+    where = ["--profile", "smoke", "--runs", str(runs)]
+    data = ["--data", str(tmp_path / "données 数字")]
+    write_json(tmp_path / "données 数字" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
+    assert main(["train", "oracles-mnist", *where, *data, "--set", "epochs=1"]) == 0
+    assert main(["figures", "figure_03", *where, *data]) == 0
+    assert main(["evaluate", "oracles-mnist", *where]) == 0
+    assert main(["export", "vae-mnist", "--check", *where]) == 0
+    assert (runs / "smoke" / "serving" / "vae_mnist" / "1" / "saved_model.pb").is_file()
+    assert leftovers(tmp_path) == []
