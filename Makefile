@@ -39,7 +39,7 @@ SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist
 .PRECIOUS: $(DIGITS) $(THICKNESS) $(ROTATED) $(RUNS)/%/.done $(RUNS)/figures/figure_03.png $(RUNS)/RESULTS.md \
 	$(RUNS)/notebooks/%.ipynb $(RUNS)/serving/models.config
 
-STRESS := benchmarks/check_numerics.py benchmarks/fuzz.py
+STRESS := benchmarks/check_numerics.py benchmarks/fuzz.py benchmarks/fault_injection.py
 TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/models/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
 

@@ -44,7 +44,9 @@ def said(process):
     _, error = process.communicate(timeout=120)
     lines = [line for line in error.splitlines() if line.startswith("filvm: ")]
     assert "Traceback" not in error
-    return process.returncode, [line for line in lines if "warning" not in line]
+    # Where Ctrl-C came in the middle of an import, Python ends by the signal: for a shell, 130 too.
+    status = 130 if process.returncode == -signal.SIGINT else process.returncode
+    return status, [line for line in lines if "warning" not in line]
 
 
 def wait_for(path, process):

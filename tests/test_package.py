@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     "version",
     "files",
+    "processes",
     "saved_model",
     "data",
     "flows",
