@@ -39,7 +39,7 @@ class Settings(LensSettings):
     latent_variance: float = 0.25
     swap_weight: float = 50.0
     independence_weight: float = 50.0
-    epochs: int = 7  # of 8 rotations each
+    epochs: int = 9  # of 8 rotations each
     batch_size: int = 512
     validation: int = 1_000  # of the training digits, the last ones, with all their rotations
 
