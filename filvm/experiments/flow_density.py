@@ -36,10 +36,10 @@ class Settings:
     target: str = "two-modes"  # of Figure 6: a name of filvm.flows.ENERGIES
     lengths: tuple[int, ...] = (2, 8, 16, 32)  # the report's
     restarts: int = 20  # the report's
-    steps: int = 6_000  # of Adam, for every attempt
+    steps: int = 8_000  # of Adam, for every attempt
     batch_size: int = 256
     learning_rate: float = 0.02  # falls along a cosine to 0
-    annealing_steps: int = 1_500  # beta rises from 0.01 to 1
+    annealing_steps: int = 2_000  # beta rises from 0.01 to 1
     seed: int = 0  # of the first attempt; the others follow
     other_length: int = 16  # flows for each of the other energies
     other_restarts: int = 8

@@ -44,7 +44,7 @@ class Settings(LensSettings):
     validation: int = 1_000  # of the training digits, the last ones, with all their rotations
 
 
-REPORT = replace(as_reported(Settings(), digit_weight=1.0, rotation_weight=1.0), epochs=4)
+REPORT = replace(as_reported(Settings(), digit_weight=1.0, rotation_weight=1.0), epochs=6)
 
 
 def samples(rotated: RotatedMnist, vae: Any, rows: slice) -> Samples:

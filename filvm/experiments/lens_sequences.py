@@ -38,7 +38,7 @@ class Settings(LensSettings):
     hidden_units: tuple[int, ...] = (256, 256, 256)
     latent_variance: float = 0.01
     swap_weight: float = 50.0
-    epochs: int = 14
+    epochs: int = 20
     train_limit: int = 60_000  # train on the first so many sequences of the VAE's; 0: on all
 
 

@@ -20,7 +20,7 @@ REPORT_MSE = 0.01904  # section 5.1.1
 class Settings:
     latent_dim: int = 8  # the report's
     beta: float = 0.5  # 1 is the ELBO; 0.5 keeps more of the digit, which the lens gains from
-    epochs: int = 18
+    epochs: int = 24
     batch_size: int = 128
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
     validation: int = 5_000  # of the training digits, the last ones: they choose the weights
