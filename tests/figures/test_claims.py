@@ -3,6 +3,7 @@ import pytest
 from filvm.experiments import EXPERIMENTS, Run
 from filvm.figures.claims import CLAIMS, Claim, claims_table
 from filvm.files import write_json
+from filvm.version import __version__
 
 
 def run_with(folder, **metrics):
@@ -11,6 +12,7 @@ def run_with(folder, **metrics):
     for name, content in metrics.items():
         of = run.of(name.replace("_", "-"))
         of.folder.mkdir(parents=True)
+        write_json(of.folder / "config.json", {"filvm": __version__})
         write_json(of.folder / "metrics.json", content)
         (of.folder / ".done").write_text("0\n")
     return run
