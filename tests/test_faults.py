@@ -72,7 +72,7 @@ def test_a_data_step_killed_again_and_again_ends_as_if_undisturbed():
 def test_ctrl_c_ends_a_training_in_one_line_while_it_imports_and_while_it_trains(tmp_path, sample):
     where = ("--runs", tmp_path / "runs", "--data", sample)
     folder = tmp_path / "runs" / "smoke" / "vae-mnist"
-    for sign in ("config.json", "history.csv"):
+    for sign in ("config.json", "checkpoint/last/checkpoint"):
         process = filvm(*TRAIN, *where, "--set", "epochs=30", start_new_session=True)
         wait_for(folder / sign, process)
         os.killpg(process.pid, signal.SIGINT)
