@@ -30,6 +30,7 @@ USAGE_ERROR, START_AGAIN, INTERRUPTED = 2, 75, 130
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # or Keras 3 is imported too, a second of it
     parsed = _parser().parse_args(arguments)
     try:
         with _plain_warnings():

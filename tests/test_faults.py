@@ -23,15 +23,6 @@ TRAIN = ("train", "vae-mnist", "--profile", "smoke")
 pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
 
 
-@pytest.fixture
-def sample(tmp_path, monkeypatch):
-    """A data folder in which the sample of 5,000 digits is used at once."""
-    monkeypatch.delenv("FILVM_MNIST_DIR", raising=False)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no_keras"))
-    write_json(tmp_path / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
-    return tmp_path / "data"
-
-
 def filvm(*arguments, **options):
     command = [sys.executable, "-m", "filvm", *map(str, arguments)]
     return subprocess.Popen(
@@ -69,8 +60,10 @@ def test_a_data_step_killed_again_and_again_ends_as_if_undisturbed():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_ctrl_c_ends_a_training_in_one_line_while_it_imports_and_while_it_trains(tmp_path, sample):
-    where = ("--runs", tmp_path / "runs", "--data", sample)
+def test_ctrl_c_ends_a_training_in_one_line_while_it_imports_and_while_it_trains(
+    tmp_path, data_dir
+):
+    where = ("--runs", tmp_path / "runs", "--data", data_dir)
     folder = tmp_path / "runs" / "smoke" / "vae-mnist"
     for sign in ("config.json", "checkpoint/last/checkpoint"):
         process = filvm(*TRAIN, *where, "--set", "epochs=30", start_new_session=True)
@@ -81,9 +74,9 @@ def test_ctrl_c_ends_a_training_in_one_line_while_it_imports_and_while_it_trains
     assert leftovers(tmp_path) == []
 
 
-def test_ctrl_c_ends_workers_without_a_word(tmp_path, sample):
-    process = filvm("data", "thickness", "--data", sample, start_new_session=True)
-    wait_for(sample / "mnist" / ".thickness.csv.lock", process)
+def test_ctrl_c_ends_workers_without_a_word(tmp_path, data_dir):
+    process = filvm("data", "thickness", "--data", data_dir, start_new_session=True)
+    wait_for(data_dir / "mnist" / ".thickness.csv.lock", process)
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     assert said(process) == (130, ["filvm: interrupted; the same command continues"])
@@ -97,9 +90,9 @@ def no_file_above(size):
 
 @pytest.mark.parametrize(("command", "size"), [(("data", "mnist-r"), 1_000_000), (TRAIN, 500_000)])
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on_later(
-    tmp_path, sample, command, size
+    tmp_path, data_dir, command, size
 ):
-    where = ("--data", sample, *(("--runs", tmp_path / "runs") if command == TRAIN else ()))
+    where = ("--data", data_dir, *(("--runs", tmp_path / "runs") if command == TRAIN else ()))
     status, lines = said(filvm(*command, *where, preexec_fn=no_file_above(size)))
     assert status == 2
     assert len(lines) == 1
@@ -117,13 +110,13 @@ def test_what_cannot_be_printed_is_one_line():
     assert done.stderr.startswith("filvm: No space left on device")
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, sample, capsys):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, data_dir, capsys):
     runs = tmp_path / "runs"
     runs.mkdir()
     runs.chmod(0o555)
     if os.access(runs, os.W_OK):  # root may write everywhere but here
         runs = Path("/proc/self")
-    assert main([*TRAIN, "--runs", str(runs), "--data", str(sample)]) == 2
+    assert main([*TRAIN, "--runs", str(runs), "--data", str(data_dir)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"filvm: {runs}")
     assert error.count("\n") == 1

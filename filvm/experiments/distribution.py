@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
-STRATEGIES = ("mirrored", "multi-worker")
 EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'

@@ -7,7 +7,10 @@ FILVM's way back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -49,36 +52,18 @@ class SequenceSettings(InvertibleSettings):
     train_limit: int = 60_000
 
 
-def train_mnist(settings: MnistSettings, run: Run) -> dict[str, Any]:
-    """As `filvm-mnist`, and what is left of test digits that are changed and changed back."""
-    model, seconds = lens_mnist.trained_pipeline(settings, run)
+def train(
+    of: ModuleType, trial: Callable[[Run, Any, int], Trial], settings: Any, run: Run
+) -> dict[str, Any]:
+    """As the FILVM of these data does; and what is left of test data changed and changed back.
+
+    `of` is the module of the FILVM's experiment, `trial` one of `TRIALS`.
+    """
+    model, seconds = of.trained_pipeline(settings, run)
     run.save_model(model)
     return {
-        **lens_mnist.measures(settings, run, model),
-        "way_back": way_back(model, *mnist(run, model, settings.test_limit)),
-        "training_seconds": seconds,
-    }
-
-
-def train_mnist_r(settings: RotatedSettings, run: Run) -> dict[str, Any]:
-    """As `filvm-mnist-r`, and what is left of rotated digits that are changed and changed back."""
-    model, seconds = lens_mnist_r.trained_pipeline(settings, run)
-    run.save_model(model)
-    return {
-        **lens_mnist_r.measures(settings, run, model),
-        "way_back": way_back(model, *mnist_r(run, model, settings.test_limit)),
-        "training_seconds": seconds,
-    }
-
-
-def train_sequences(settings: SequenceSettings, run: Run) -> dict[str, Any]:
-    """As `filvm-sequences`, and what is left of sequences that are changed and changed back."""
-    model, seconds = lens_sequences.trained_pipeline(settings, run)
-    run.save_model(model)
-    test = lens_sequences.test_sequences(run, settings.test_limit)
-    return {
-        "test": lens_sequences.judge(model, test),
-        "way_back": way_back(model, *sequences(run, model, settings.test_limit)),
+        **of.measures(settings, run, model),
+        "way_back": way_back(model, *trial(run, model, settings.test_limit)),
         "training_seconds": seconds,
     }
 
@@ -206,7 +191,7 @@ EXPERIMENTS = (
             quick={"epochs": 8, "train_limit": 20_000, "validation": 2_000},
             smoke={"train_limit": 512, "validation": 128},
         ),
-        train_mnist,
+        partial(train, lens_mnist, mnist),
         needs=lens_mnist.NEEDS,
     ),
     Experiment(
@@ -217,7 +202,7 @@ EXPERIMENTS = (
             quick={"epochs": 4, "train_limit": 5_000, "validation": 250},
             smoke={"train_limit": 64, "validation": 16},
         ),
-        train_mnist_r,
+        partial(train, lens_mnist_r, mnist_r),
         needs=lens_mnist_r.NEEDS,
     ),
     Experiment(
@@ -228,7 +213,7 @@ EXPERIMENTS = (
             quick={"epochs": 8, "train_limit": 20_000},
             smoke={"train_limit": 512},
         ),
-        train_sequences,
+        partial(train, lens_sequences, sequences),
         needs=("vae-sequences",),
     ),
 )

@@ -57,8 +57,12 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train on the latents, save VAE and lens as one model, and measure on the test sequences."""
     model, seconds = trained_pipeline(settings, run)
     run.save_model(model)
-    test = test_sequences(run, settings.test_limit)
-    return {"test": judge(model, test), "training_seconds": seconds}
+    return {**measures(settings, run, model), "training_seconds": seconds}
+
+
+def measures(settings: Settings, run: Run, model: Any) -> dict[str, Any]:
+    """What `metrics.json` holds of a trained model, measured on test sequences."""
+    return {"test": judge(model, test_sequences(run, settings.test_limit))}
 
 
 def test_sequences(run: Run, limit: int) -> Sequences:

@@ -37,12 +37,12 @@ class RotatedSettings(Settings):
 
 PROFILES = {
     "full": Settings(),
-    "quick": Settings(epochs=3, validation=2_000),
+    "quick": Settings(epochs=2, train_limit=30_000, validation=2_000),
     "smoke": Settings(epochs=2, train_limit=512, validation=128, test_limit=500),
 }
 ROTATED_PROFILES = {
     "full": RotatedSettings(),
-    "quick": RotatedSettings(epochs=2, train_limit=20_000, test_limit=10_000),
+    "quick": RotatedSettings(epochs=2, train_limit=10_000, test_limit=10_000),
     "smoke": RotatedSettings(epochs=2, train_limit=128, validation=32, test_limit=400),
 }
 

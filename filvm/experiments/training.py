@@ -93,13 +93,16 @@ def shuffled_batches(
         .flat_map(one_epoch)
         .map(gather, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
-        .with_options(shares_of_batches())
+        .with_options(options_of_batches())
     )
 
 
-def shares_of_batches() -> tf.data.Options:
-    """Of a dataset whose batches are to be shared out among workers, rather than its files."""
+def options_of_batches() -> tf.data.Options:
+    """Of a dataset of batches: workers share these out rather than files; nothing tunes itself."""
     options = tf.data.Options()
+    # The tuner looks after 10, 20, 40, ... ms, and whoever ends an iterator waits for its next
+    # look: an epoch, or its validation, took up to twice its time.
+    options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options
 
@@ -271,7 +274,6 @@ def fit(
             on_epoch_end=lambda epoch, logs: copy_state(trained, model)
         )
         callbacks.insert(0, copy_back)
-        validation = validation.with_options(shares_of_batches())
     # Under make two trainings may share the terminal: then each line says whose it is.
     bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and "MAKEFLAGS" not in os.environ)
     if run.writes and not bar:
@@ -284,7 +286,7 @@ def fit(
             epochs=epochs,
             initial_epoch=first,
             steps_per_epoch=steps,
-            validation_data=validation,
+            validation_data=validation.with_options(options_of_batches()),
             callbacks=callbacks,
             verbose=1 if run.writes and bar else 0,
         )

@@ -33,13 +33,13 @@ class Settings:
     sequences: int = 250_000  # to train on
     validation: int = 10_000  # these choose the weights
     test: int = 10_000  # these are reported; no two splits share a sequence
-    jit_compile: bool = True  # one compiled step: slow to start with, then several times faster
+    jit_compile: bool = False  # by XLA: on one core 1.1 times faster, after 18 s
     seed: int = 0
 
 
 PROFILES = {
     "full": Settings(),
-    "quick": Settings(epochs=3, sequences=100_000),
+    "quick": Settings(epochs=3, sequences=60_000),
     "smoke": Settings(
         epochs=2,
         sequences=512,
@@ -48,7 +48,6 @@ PROFILES = {
         units=8,
         dense_units=16,
         batch_size=64,
-        jit_compile=False,
     ),
 }
 

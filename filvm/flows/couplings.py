@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from scipy.stats import ortho_group
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -61,6 +60,8 @@ class AffineCouplings(keras.layers.Layer):
         # A quarter: half of z hardly tells a label, three quarters do.
         self.moved = max(1, self.dimensions // 4)
         self.networks = [self._network(k) for k in range(self.num_couplings)]
+        from scipy.stats import ortho_group  # slow to import, and most flows here do without
+
         rotations = ortho_group.rvs(dimensions, num_couplings, np.random.default_rng(seed))
         # A weight and no constant: a file has the very numbers that were trained with.
         self.rotations = self.add_weight(

@@ -25,7 +25,10 @@ from filvm.models.heads import LinearHead
 from filvm.models.lens_interface import Lens, check_at_least
 from filvm.models.objective import (
     base_log_prob,
+    dependence,
+    gaussian_kernel,
     objective,
+    spread,
     standard_normal_log_prob,
 )
 from filvm.models.vae import batch_noise, gaussian_log_likelihood, sample_gaussian
@@ -310,6 +313,22 @@ class FILVM(ILVM):
             )
             total += self.independence_weight * losses["dependence"]
         return total, losses
+
+    def free_dependence(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> tf.Tensor:
+        """How much the dimensions no attribute owns tell of the attributes, summed over these."""
+        # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
+        # dimension that is hardly used can still rank samples by an attribute.
+        free = z_star[:256, len(self.attributes) :]
+        of_free = gaussian_kernel(free / (spread(free) + 1e-3))
+        total = tf.zeros([])
+        for attribute, seen in zip(self.attributes, encoded, strict=True):
+            seen = seen[:256]
+            if isinstance(attribute, Categorical):
+                of_attribute = tf.matmul(seen, seen, transpose_b=True)  # 1 where labels agree
+            else:
+                of_attribute = gaussian_kernel(seen, [1.0])
+            total += dependence(of_free, of_attribute)
+        return total
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -26,9 +26,6 @@ from filvm.data.side_information import (
 from filvm.models.objective import (
     categorical_log_likelihood,
     continuous_log_likelihood,
-    dependence,
-    gaussian_kernel,
-    spread,
 )
 from filvm.models.requests import Served, require, signature
 from filvm.models.vae import batch_noise, step_seed, tracked
@@ -262,22 +259,6 @@ class Lens(Served, keras.Model):
                 zip(self.attributes, encoded, read_back, strict=True)
             )
         }
-
-    def free_dependence(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> tf.Tensor:
-        """How much the dimensions no attribute owns tell of the attributes, summed over these."""
-        # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
-        # dimension that is hardly used can still rank samples by an attribute.
-        free = z_star[:256, len(self.attributes) :]
-        of_free = gaussian_kernel(free / (spread(free) + 1e-3))
-        total = tf.zeros([])
-        for attribute, seen in zip(self.attributes, encoded, strict=True):
-            seen = seen[:256]
-            if isinstance(attribute, Categorical):
-                of_attribute = tf.matmul(seen, seen, transpose_b=True)  # 1 where labels agree
-            else:
-                of_attribute = gaussian_kernel(seen, [1.0])
-            total += dependence(of_free, of_attribute)
-        return total
 
     # Training.
 
