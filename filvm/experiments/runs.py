@@ -108,21 +108,24 @@ class Run:
         return digits
 
     def record_data(self, data: dict[str, str]) -> None:
-        """Note in `config.json` which data the run is made from; refuse others than it began with.
+        """Note in `config.json` which data the run is made from.
 
-        Which folder they came from may change; their digest may not.
+        A RunError if it began with others, or what it is built on was made from others. Which
+        folder they came from may change; their digest may not.
         """
         if not self.writes or not (self.folder / "config.json").is_file():
             return  # read by another worker, or for a figure, not for training
         content = self.config()
-        recorded = content.get("data")
-        if recorded is None:
+        for run in (self, *map(self.of, content.get("built_on", {}))):
+            recorded = run.config().get("data", data)
+            if recorded.get("sha256") != data["sha256"]:
+                raise RunError(
+                    f"{run.folder} was made from {recorded.get('source')}, and {data['source']} is "
+                    f"what is found now: bring the first one back, or train {run.name} anew with "
+                    "`--restart`"
+                )
+        if "data" not in content:
             write_json(self.folder / "config.json", {**content, "data": data})
-        elif recorded.get("sha256") != data["sha256"]:
-            raise RunError(
-                f"{self.folder} was made from {recorded.get('source')}, and {data['source']} is "
-                "what is found now: give `--restart` to train it anew, or bring the first one back"
-            )
 
     def config(self) -> dict[str, Any]:
         """What `config.json` holds; a RunError if there is none, or one that no run has."""

@@ -185,6 +185,22 @@ def test_a_run_does_not_go_on_with_other_data(run):
     assert run.config()["data"] == {"source": "MNIST", "sha256": "1"}
 
 
+def test_a_run_is_not_made_from_other_data_than_what_it_is_built_on(run):
+    def train(settings, run):
+        run.record_data(found)
+        return {}
+
+    first = Experiment("first", "", {"smoke": Settings()}, train)
+    second = Experiment("second", "", {"smoke": Settings()}, train, needs=["first"])
+    found = {"source": "MNIST", "sha256": "1"}
+    run_experiment(first, run)
+    found = {"source": "a sample", "sha256": "2"}
+    with pytest.raises(RunError, match="first was made from MNIST, and a sample is what is found"):
+        run_experiment(second, run.of("second"))
+    found = {"source": "MNIST", "sha256": "1"}
+    run_experiment(second, run.of("second"))
+
+
 def test_what_is_not_there_says_how_to_make_it(run):
     for read in (run.config, run.metrics, run.model):
         with pytest.raises(RunError, match="filvm train first --profile smoke"):
