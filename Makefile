@@ -46,7 +46,7 @@ SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist
 .PRECIOUS: $(DIGITS) $(THICKNESS) $(ROTATED) $(RUNS)/%/.done $(RUNS)/RESULTS.md \
 	$(RUNS)/notebooks/%.ipynb $(RUNS)/serving/models.config
 
-STRESS := benchmarks/check_numerics.py benchmarks/fuzz.py benchmarks/fault_injection.py
+STRESS := benchmarks/check_numerics.py benchmarks/reproducibility.py benchmarks/fuzz.py benchmarks/fault_injection.py
 TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/models/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
 
@@ -63,16 +63,20 @@ setup: $(READY) ## .venv with what setup.cfg and constraints.txt say
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is another: make setup PYTHON=python3.12"; exit 1; }
-	@exec 9< Makefile; $(PYTHON) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null \
-		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
+	@$(call alone,Makefile,another make is setting up $(VENV)); set -ex; \
 	$(PYTHON) -m venv --clear $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
 	@touch $@
 
-# A make of its own: it looks for what can begin in order, and would pass by what waits for data.
-reproduce-figures: $(DIGITS) $(ROTATED) ## data, training, figures, results, notebooks: all of the report
-	@$(MAKE) --no-print-directory figures notebooks
+# $(call alone,file,message): whoever comes while the rest of a recipe runs gets the message.
+alone = exec 9< $(1); $(PYTHON) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null \
+	|| { echo "$(2): wait for it, or stop it"; exit 2; }
+
+# Data first: make looks in order for what can begin, and would pass by what waits for them.
+reproduce-figures: $(READY) ## data, training, figures, results, notebooks: all of the report
+	@mkdir -p $(RUNS); touch $(RUNS)/.lock; $(call alone,$(RUNS)/.lock,another make is at work in $(RUNS)); set -e; \
+	$(MAKE) --no-print-directory mnist-r; $(MAKE) --no-print-directory figures notebooks
 	@echo "look at: $(RUNS)/figures    $(RUNS)/RESULTS.md    $(RUNS)/notebooks"
 
 data: $(DIGITS) ## find or download MNIST
