@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filvm.processes import timed
 from filvm.version import __version__
 
 if TYPE_CHECKING:
@@ -40,31 +39,15 @@ def main(arguments: list[str] | None = None) -> int:
         print("filvm: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        if os.environ.get("FILVM_TRACEBACK") or not (said := _in_words(error)):
+        from filvm.experiments import WorkerLost
+        from filvm.reproduce import in_words
+
+        if os.environ.get("FILVM_TRACEBACK") or not (said := in_words(error)):
             raise
         print(f"filvm: {said}", file=sys.stderr)
-        from filvm.experiments import WorkerLost
 
         return START_AGAIN if isinstance(error, WorkerLost) else USAGE_ERROR
     return 0
-
-
-def _in_words(error: Exception) -> str:
-    """One line for an error that a user can do something about; empty for any other."""
-    from filvm.data import MnistError
-    from filvm.experiments import RunError
-    from filvm.files import first_line
-
-    if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}; the same command continues once that is mended"
-    if isinstance(error, RunError | MnistError | ValueError | OSError | ArithmeticError):
-        return str(error)
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow and isinstance(error, tensorflow.errors.OpError):  # of its own file system
-        said = re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\]", "", first_line(error))
-        return f"{said}; the same command continues once that is mended"
-    return ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -182,41 +165,34 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
 
     reproduce = commands.add_parser(
-        "reproduce", parents=[shared, of_runs], help="data, training, figures and results"
+        "reproduce",
+        parents=[shared, of_runs],
+        help="all of the report, or a part of it and what that needs, as far as it is missing",
+    )
+    reproduce.add_argument(
+        "target",
+        nargs="*",
+        help="mnist, mnist-r, thickness, train, figures, notebooks, or the name of an experiment "
+        "or of a notebook (default: all)",
+    )
+    reproduce.add_argument(
+        "--jobs", type=int, default=2, help="how much to make side by side (default: 2)"
     )
     reproduce.set_defaults(command=_reproduce)
     return parser
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from filvm.data import load_mnist, load_rotated_mnist, load_thickness
-    from filvm.experiments import RunError
-    from filvm.files import write_json
+    from filvm.experiments import Run, RunError
+    from filvm.reproduce import DATA, make_data
 
-    known = ("mnist", "thickness", "mnist-r")
-    if unknown := set(arguments.what) - set(known):
-        raise RunError(f"no data is called {', '.join(unknown)}; there are {', '.join(known)}")
-    with _timed("MNIST"):
-        digits = load_mnist(
-            arguments.data,
-            require_mnist=arguments.require_mnist,
-            retry_download="mnist" in arguments.what,
-        )
-    print(
-        f"{digits.source} ({digits.origin}): {len(digits.train_images)} training digits, "
-        f"{len(digits.test_images)} test digits"
-    )
-    if "mnist" in arguments.what:
-        write_json(
-            arguments.data / "mnist" / "source.json",
-            {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256},
-        )
-    if "thickness" in arguments.what:
-        with _timed("stroke thickness"):
-            load_thickness(digits, arguments.data)
-    if "mnist-r" in arguments.what:
-        with _timed("MNIST-R"):
-            load_rotated_mnist(digits, arguments.data)
+    if unknown := set(arguments.what) - set(DATA):
+        raise RunError(f"no data is called {', '.join(unknown)}; there are {', '.join(DATA)}")
+    run = Run("", data_dir=arguments.data, require_mnist=arguments.require_mnist)
+    for name in DATA:
+        if name in arguments.what:
+            with timed(name):
+                make_data(name, run)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -267,7 +243,7 @@ def _train_one(
     from filvm.experiments import run_experiment
 
     run = replace(_run(name, arguments), strategy=strategy)
-    with _timed(name):
+    with timed(name):
         run_experiment(_experiment(name), run, **options)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)
 
@@ -283,20 +259,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _figures(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import FinishedRun, RunError
-    from filvm.figures.report import FIGURES, draw
-    from filvm.figures.results import write_results
+    from filvm.reproduce import draw_figures
 
-    if unknown := set(arguments.figure) - set(FIGURES):
-        raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
-    run = FinishedRun(**vars(_run("", arguments)))
-    folder = arguments.runs / arguments.profile / "figures"
-    for name in arguments.figure or FIGURES:
-        with _timed(name):
-            draw(name, run, folder)
-    if not arguments.figure:
-        write_results(run, arguments.runs / arguments.profile / "RESULTS.md")
-        print(f"figures are in {folder}, the table is {folder.parent / 'RESULTS.md'}")
+    draw_figures(arguments.figure, _run("", arguments))
+    print(f"figures are in {arguments.runs / arguments.profile / 'figures'}")
 
 
 def _notebooks(arguments: argparse.Namespace) -> None:
@@ -308,7 +274,7 @@ def _notebooks(arguments: argparse.Namespace) -> None:
     if unknown := set(arguments.name) - set(names):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     for name in arguments.name or [name for name in names if name != NOTEBOOK]:
-        with _timed(name):
+        with timed(name):
             path = execute(name, _run("", arguments))
         print(f"{name}: {path}", flush=True)
 
@@ -317,7 +283,7 @@ def _ablations(arguments: argparse.Namespace) -> None:
     from filvm.experiments import ablations
     from filvm.figures.report import draw_ablations
 
-    with _timed("ablations"):
+    with timed("ablations"):
         table = ablations.run_all(_run("", arguments), arguments.jobs)
     folder = arguments.runs / arguments.profile / "ablations"
     draw_ablations(table, folder)
@@ -349,7 +315,7 @@ def _export(arguments: argparse.Namespace) -> None:
     run = Run("", arguments.profile, arguments.runs)
     folder = arguments.runs / arguments.profile / "serving"
     for name in serving.served_names(arguments.name, run):
-        with _timed(name):
+        with timed(name):
             made = serving.export_run(
                 name, run, folder, check=arguments.check, only_changed=arguments.only_changed
             )
@@ -363,15 +329,9 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import BEYOND, EXPERIMENTS
+    from filvm.reproduce import reproduce
 
-    arguments.figure = []
-    arguments.what = ["mnist", "thickness", "mnist-r"]
-    _data(arguments)
-    for name in EXPERIMENTS:
-        if name not in BEYOND:
-            _train_one(name, arguments)
-    _figures(arguments)
+    reproduce(_run("", arguments), arguments.target, jobs=arguments.jobs)
 
 
 def _experiment(name: str) -> Experiment:
@@ -386,14 +346,6 @@ def _run(name: str, arguments: argparse.Namespace) -> Run:
     from filvm.experiments import Run
 
     return Run(name, arguments.profile, arguments.runs, arguments.data, arguments.require_mnist)
-
-
-@contextlib.contextmanager
-def _timed(what: str) -> Iterator[None]:
-    print(f"{what} ...", flush=True)
-    began = time.perf_counter()
-    yield
-    print(f"{what}: {time.perf_counter() - began:.1f} s", flush=True)
 
 
 @contextlib.contextmanager

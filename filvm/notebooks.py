@@ -154,6 +154,7 @@ def _executed(path: Path, run: Run) -> str:
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
         store_widget_state=False,
+        shutdown_kernel="immediate",  # it has nothing left to do, and TensorFlow is slow to end
     )
     try:
         # What goes to stderr is TensorFlow's and Jupyter's. `client.execute` would take Ctrl-C for

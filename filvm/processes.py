@@ -1,10 +1,11 @@
-"""Processes that this one starts to work for it."""
+"""Processes: those that this one starts to work for it, and what they say."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 
@@ -23,3 +24,12 @@ def deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print that `what` begins, and how long it took."""
+    print(f"{what} ...", flush=True)
+    began = time.perf_counter()
+    yield
+    print(f"{what}: {time.perf_counter() - began:.1f} s", flush=True)

@@ -88,7 +88,7 @@ def test_what_is_derived_from_the_digits_is_made_on_request(tmp_path, monkeypatc
         test_images=sample.test_images[:10],
         test_labels=sample.test_labels[:10],
     )
-    monkeypatch.setattr("filvm.data.load_mnist", lambda *args, **kwargs: few)
+    monkeypatch.setattr("filvm.reproduce.load_mnist", lambda *args, **kwargs: few)
     assert main(["data", "mnist-r", "thickness", "--data", str(tmp_path)]) == 0
     assert len((tmp_path / "mnist" / "thickness.csv").read_text().splitlines()) == 2 + 30
     assert np.load(tmp_path / "mnist_r" / "test_images.npy", mmap_mode="r").shape == (80, 28, 28)

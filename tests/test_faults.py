@@ -3,7 +3,6 @@
 `benchmarks/fault_injection.py` kills every step, many times.
 """
 
-import fcntl
 import os
 import resource
 import shutil
@@ -121,16 +120,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, data_dir, capsys):
     error = capsys.readouterr().err
     assert error.startswith(f"filvm: {runs}")
     assert error.count("\n") == 1
-
-
-def test_a_second_make_in_one_checkout_ends_in_one_line(tmp_path):
-    command = ["make", "--assume-old=.venv/.ready", "reproduce-figures", f"RUNS={tmp_path}"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    with open(tmp_path / ".lock", "w") as first:
-        fcntl.flock(first, fcntl.LOCK_EX)
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stdout == f"another make is at work in {tmp_path}: wait for it, or stop it\n"
 
 
 def test_names_may_have_blanks_and_letters_of_any_script(trained_runs, tmp_path):

@@ -75,6 +75,7 @@ def experiment(variant: str, seed: int) -> Experiment:
         ),
         train,
         needs=NEEDS,
+        data=("thickness",),
     )
 
 

@@ -193,6 +193,7 @@ EXPERIMENTS = (
         ),
         partial(train, lens_mnist, mnist),
         needs=lens_mnist.NEEDS,
+        data=("thickness",),
     ),
     Experiment(
         "invertible-mnist-r",

@@ -185,6 +185,7 @@ EXPERIMENTS = tuple(
         ),
         train,
         needs=NEEDS,
+        data=("thickness",),
     )
     for name, full, summary in (
         ("ilvm-mnist", ILVM, "ILVM on MNIST (Figure 7)"),

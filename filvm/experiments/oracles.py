@@ -140,11 +140,13 @@ EXPERIMENTS = (
         "digit classifier that judges generated digits",
         PROFILES,
         train_digits,
+        data=("mnist",),
     ),
     Experiment(
         "oracles-mnist-r",
         "digit classifier and rotation regressor that judge generated rotated digits",
         ROTATED_PROFILES,
         train_rotated,
+        data=("mnist-r",),
     ),
 )

@@ -57,6 +57,7 @@ class Experiment:
         profiles: a frozen dataclass of settings for each of `PROFILES`.
         train: (settings, run) -> metrics; trains, and leaves the model in `run.model_folder`.
         needs: the experiments whose models it builds on.
+        data: what of "mnist", "mnist-r" and "thickness" it reads.
         distributable: whether it trains with `training.fit`, which knows of strategies.
     """
 
@@ -65,6 +66,7 @@ class Experiment:
     profiles: Mapping[str, Any]
     train: Callable[[Any, Run], dict[str, Any]]
     needs: Sequence[str] = ()
+    data: Sequence[str] = ()
     distributable: bool = True
 
 

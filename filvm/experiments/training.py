@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-import os
+import multiprocessing
 import shutil
 import sys
 import time
@@ -274,8 +274,9 @@ def fit(
             on_epoch_end=lambda epoch, logs: copy_state(trained, model)
         )
         callbacks.insert(0, copy_back)
-    # Under make two trainings may share the terminal: then each line says whose it is.
-    bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and "MAKEFLAGS" not in os.environ)
+    # Beside others in `filvm reproduce`, each line says whose it is.
+    beside = multiprocessing.parent_process() is not None
+    bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and not beside)
     if run.writes and not bar:
         callbacks.append(_lines(run, keep, epochs))
     if run.writes and first:

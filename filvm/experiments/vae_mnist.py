@@ -120,4 +120,6 @@ def reconstruction_examples(run: Run, count: int = 10) -> tuple[np.ndarray, np.n
     return images, run.model().reconstruct(images)
 
 
-EXPERIMENT = Experiment("vae-mnist", "convolutional VAE on MNIST (Figure 3)", PROFILES, train)
+EXPERIMENT = Experiment(
+    "vae-mnist", "convolutional VAE on MNIST (Figure 3)", PROFILES, train, data=("mnist",)
+)

@@ -71,5 +71,9 @@ def reconstruction_examples(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 EXPERIMENT = Experiment(
-    "vae-mnist-r", "convolutional VAE on rotated digits (Figure 4)", PROFILES, train
+    "vae-mnist-r",
+    "convolutional VAE on rotated digits (Figure 4)",
+    PROFILES,
+    train,
+    data=("mnist-r",),
 )

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from filvm.analysis.correlation import spearman
-from filvm.analysis.mutual_information import most_informative_dimensions
 from filvm.experiments import (
     Run,
     flow_density,
@@ -177,6 +175,8 @@ def cloud(run: Run, title: str, images: np.ndarray, factors: dict[str, np.ndarra
 
     Where no dimension belongs to an attribute (ILVM), the one that tells most about it is taken.
     """
+    from filvm.analysis.mutual_information import most_informative_dimensions  # slow to import
+
     model = run.model()
     z_star = model.lens.infer(encode_images(model.vae, images))
     try:
@@ -305,6 +305,8 @@ def sequence_cloud(
     title: str, z_star: np.ndarray, shown: tuple[int, int], attributes: dict[str, np.ndarray]
 ) -> Cloud:
     """Two dimensions of z*, noted with their Spearman correlations with each attribute."""
+    from filvm.analysis.correlation import spearman  # slow to import
+
     rho = spearman(z_star[:, shown], attributes).values()
     notes = [f"$\\rho_x = {_zero(x):.2f}$   $\\rho_y = {_zero(y):.2f}$" for x, y in rho]
     x_label, y_label = (f"z*[{i}]" for i in shown)

@@ -1,0 +1,292 @@
+"""`filvm reproduce`: everything that is missing, after what it needs, several things side by side.
+
+A step is done if what it makes is newer than what its needs have made. Processes that import
+TensorFlow once share the steps out: the start of one costs as much as many a short training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from filvm.data import MnistError, load_mnist, load_rotated_mnist, load_thickness
+from filvm.experiments import BEYOND, EXPERIMENTS, FinishedRun, Run, RunError, run_experiment
+from filvm.experiments.invertible import NOTEBOOK
+from filvm.files import exclusive, first_line, write_json
+from filvm.processes import deaf_to_ctrl_c, timed
+
+try:
+    import resource
+except ImportError:  # not on Windows: there, processes are kept however large they are
+    resource = None
+
+DATA = {
+    "mnist": "mnist/source.json",
+    "mnist-r": "mnist_r/made.json",
+    "thickness": "mnist/thickness.csv",
+}
+LARGE = 2**30  # bytes; a process that has had so much makes room for a new one
+FIRST_FIGURE = "figure_03"  # it is there minutes after the start
+# What can begin begins in this order: what gives the first figure, then what takes longest.
+ORDER = (
+    *("mnist", "mnist-r", "vae-mnist", FIRST_FIGURE, "vae-mnist-r", "oracles-mnist-r"),
+    *("filvm-mnist-r", "filvm-mnist-r-report", "vae-sequences"),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to make.
+
+    Attributes:
+        made: the file that is there once it is whole.
+        work: run -> anything; makes it. It is sent to another process.
+        needs: names of steps.
+        sources: files beside what the needs make.
+        starts_another: whether the work is that of a further process, which needs the memory.
+    """
+
+    made: Path
+    work: Callable[[Run], Any]
+    needs: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
+    starts_another: bool = False
+
+
+def make_data(what: str, run: Run) -> None:
+    """Find or download MNIST ("mnist"), or make "thickness" or "mnist-r" of it."""
+    digits = load_mnist(
+        run.data_dir, require_mnist=run.require_mnist, retry_download=what == "mnist"
+    )
+    if what == "mnist":
+        print(
+            f"{digits.source} ({digits.origin}): {len(digits.train_images)} training digits, "
+            f"{len(digits.test_images)} test digits"
+        )
+        write_json(
+            run.data_dir / DATA["mnist"],
+            {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256},
+        )
+    elif what == "thickness":
+        load_thickness(digits, run.data_dir)
+    else:
+        load_rotated_mnist(digits, run.data_dir)
+
+
+def draw_figures(names: Sequence[str], run: Run) -> None:
+    """Draw figures of finished runs into `figures/`; without names, all of them and RESULTS.md."""
+    from filvm.figures.report import FIGURES, draw
+    from filvm.figures.results import write_results
+
+    if unknown := set(names) - set(FIGURES):
+        raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    run, above = FinishedRun(**vars(run)), Path(run.runs_dir) / run.profile
+    for name in names or FIGURES:
+        with timed(name):
+            draw(name, run, above / "figures")
+    if not names:
+        write_results(run, above / "RESULTS.md")
+
+
+def _train(name: str, run: Run) -> None:
+    run_experiment(EXPERIMENTS[name], run.of(name))
+
+
+def _execute(name: str, run: Run) -> None:
+    from filvm.notebooks import execute
+
+    execute(name, run)
+
+
+def steps_of(run: Run, notebooks: Path) -> dict[str, Step]:
+    """Every step of the report, and the experiments beyond it, by name and in `ORDER`."""
+    above = Path(run.runs_dir) / run.profile
+    report = tuple(name for name in EXPERIMENTS if name not in BEYOND)
+    steps = {
+        name: Step(
+            Path(run.data_dir) / made, partial(make_data, name), ("mnist",) * (name != "mnist")
+        )
+        for name, made in DATA.items()
+    }
+    for name, experiment in EXPERIMENTS.items():
+        needs = (*experiment.data, *experiment.needs)
+        steps[name] = Step(above / name / ".done", partial(_train, name), needs)
+    steps[FIRST_FIGURE] = Step(
+        above / "figures" / f"{FIRST_FIGURE}.png",
+        partial(draw_figures, (FIRST_FIGURE,)),
+        ("vae-mnist",),
+    )
+    steps["figures"] = Step(above / "RESULTS.md", partial(draw_figures, ()), report)
+    for path in sorted(notebooks.glob("*.ipynb")):
+        if path.stem != NOTEBOOK:
+            steps[path.stem] = Step(
+                above / "notebooks" / path.name,
+                partial(_execute, path.stem),
+                (*report, "thickness"),
+                (path,),
+                starts_another=True,
+            )
+    return {name: steps[name] for name in dict.fromkeys((*ORDER, *steps))}
+
+
+def reproduce(
+    run: Run, targets: Sequence[str] = (), *, jobs: int = 2, notebooks: Path = Path("notebooks")
+) -> None:
+    """Make `targets` and what they need, as far as they are missing or older than that.
+
+    Args:
+        run: says where: its profile and its folders.
+        targets: names of `steps_of`, or "train", "notebooks"; by default all of the report.
+        jobs: how many processes; each gets its share of the cores.
+        notebooks: the folder of the notebooks.
+
+    Raises RunError, or what a step raises in words, after the first step that fails; the others
+    that are under way are stopped, and go on when they are asked for again.
+    """
+    steps = steps_of(run, notebooks)
+    named = {
+        "train": [name for name in EXPERIMENTS if name not in BEYOND],
+        "notebooks": [path.stem for path in notebooks.glob("*.ipynb") if path.stem in steps],
+    }
+    targets = targets or (FIRST_FIGURE, "figures", "notebooks")
+    wanted: set[str] = set()
+    missing = [part for target in targets for part in named.get(target, [target])]
+    while missing:
+        name = missing.pop()
+        if name not in steps:
+            raise RunError(f"there is no {name}; there are {', '.join([*named, *steps])}")
+        wanted.add(name)
+        missing += set(steps[name].needs) - wanted
+    with exclusive(Path(run.runs_dir) / run.profile):
+        _make({name: steps[name] for name in steps if name in wanted}, run, jobs)
+
+
+def _make(steps: dict[str, Step], run: Run, jobs: int) -> None:
+    done: set[str] = set()
+    under_way: dict[Connection, str] = {}
+    idle: list[Connection] = []
+    with _Workers(run, jobs) as workers:
+        while len(done) < len(steps):
+            for name, step in steps.items():
+                if name in done or name in under_way.values() or not done.issuperset(step.needs):
+                    continue
+                if _is_new(step, steps):
+                    done.add(name)
+                    break  # what needs it comes earlier, maybe
+                if len(under_way) < jobs:
+                    while idle and step.starts_another:
+                        workers.stop(idle.pop())
+                    worker = idle.pop() if idle else workers.start()
+                    worker.send((name, step))
+                    under_way[worker] = name
+            else:
+                for worker in wait(list(under_way)):
+                    name = under_way.pop(worker)
+                    try:
+                        said, is_large = worker.recv()
+                    except EOFError:
+                        said = "its process died, maybe for want of memory"
+                    if said:
+                        raise RunError(f"{name}: {said}")
+                    done.add(name)
+                    if is_large:
+                        workers.stop(worker)
+                    else:
+                        idle.append(worker)
+
+
+def _is_new(step: Step, steps: dict[str, Step]) -> bool:
+    """Whether a step's work is there, and no older than what it was made of."""
+    made_of = [*step.sources, *(steps[name].made for name in step.needs)]
+    try:
+        return step.made.stat().st_mtime_ns >= max(
+            (path.stat().st_mtime_ns for path in made_of), default=0
+        )
+    except FileNotFoundError:
+        return False
+
+
+class _Workers(contextlib.AbstractContextManager):
+    """Processes that do what is sent to them; at the end they are stopped, whatever they do."""
+
+    def __init__(self, run: Run, jobs: int) -> None:
+        self.run = run
+        self.threads = max(1, (os.cpu_count() or 1) // jobs)
+        self.processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
+
+    def start(self) -> Connection:
+        """Start a process; the connection to it."""
+        # With more threads than cores, processes get in each other's way.
+        for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+            os.environ.setdefault(name, str(self.threads))
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        with deaf_to_ctrl_c():
+            self.processes[ours] = context.Process(target=_work, args=(theirs, self.run))
+            self.processes[ours].start()
+        theirs.close()
+        return ours
+
+    def stop(self, connection: Connection) -> None:
+        """Stop a process, and wait until it has ended."""
+        process = self.processes.pop(connection)
+        process.terminate()
+        process.join()
+        connection.close()
+
+    def __exit__(self, *_: Any) -> None:
+        for connection in list(self.processes):
+            self.stop(connection)
+
+
+def _work(steps: Connection, run: Run) -> None:
+    """Do every step that comes; send back what went wrong, in words, and if memory has grown."""
+    while True:
+        try:
+            name, step = steps.recv()
+        except EOFError:  # whoever sent them has ended
+            return
+        said = ""
+        try:
+            with timed(name):
+                step.work(run)
+            os.utime(step.made)
+        except Exception as error:
+            said = in_words(error)
+            if not said:
+                sys.excepthook(*sys.exc_info())
+                said = "it failed, as said above"
+        if "tf_keras" in sys.modules:
+            sys.modules["tf_keras"].backend.clear_session()
+        steps.send((said, _peak_memory() > LARGE))
+
+
+def _peak_memory() -> int:
+    """The most bytes this process has had."""
+    if resource is None:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def in_words(error: Exception) -> str:
+    """One line for an error that a user can do something about; empty for any other."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; the same command continues once that is mended"
+    if isinstance(error, RunError | MnistError | ValueError | OSError | ArithmeticError):
+        return str(error)
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(error, tensorflow.errors.OpError):  # of its own file system
+        said = re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\]", "", first_line(error))
+        return f"{said}; the same command continues once that is mended"
+    return ""

@@ -1,0 +1,121 @@
+"""`filvm reproduce`: after what it needs, side by side, nothing twice, and errors in words."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from filvm import reproduce
+from filvm.cli import main
+from filvm.experiments import BEYOND, EXPERIMENTS, Run, RunError
+from filvm.files import exclusive
+from filvm.reproduce import ORDER, Step, steps_of
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def append(name, path, run):
+    """Work of a step: `path` holds the name, and the times at which it began and ended."""
+    began = time.time()
+    time.sleep(0.2)
+    path.write_text(f"{name} {began} {time.time()}")
+
+
+def fail(error, run):
+    raise error
+
+
+def end(run):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run("", "smoke", tmp_path / "runs", tmp_path / "data")
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """Two steps that may run side by side, and a third that needs both."""
+    made = {name: tmp_path / name for name in ("one", "two", "last")}
+    needs = {"last": ("one", "two")}
+    return {
+        name: Step(path, partial(append, name, path), needs.get(name, ()))
+        for name, path in made.items()
+    }
+
+
+def times(step):
+    _, began, ended = step.made.read_text().split()
+    return float(began), float(ended)
+
+
+def test_steps_come_after_their_needs_and_side_by_side(chain, run):
+    reproduce._make({name: chain[name] for name in ("last", "one", "two")}, run, jobs=2)
+    one, two, last = (times(chain[name]) for name in ("one", "two", "last"))
+    assert last[0] > max(one[1], two[1])
+    assert max(one[0], two[0]) < min(one[1], two[1]) or abs(one[0] - two[0]) < 2.0
+
+
+def test_what_is_there_is_not_made_again_and_what_is_older_than_its_needs_is(
+    chain, run, monkeypatch
+):
+    reproduce._make(chain, run, jobs=1)
+    before = {name: step.made.read_text() for name, step in chain.items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(reproduce._Workers, "start", lambda _: pytest.fail("a process was started"))
+        reproduce._make(chain, run, jobs=1)
+    later = time.time() + 5
+    os.utime(chain["two"].made, (later, later))
+    reproduce._make(chain, run, jobs=1)
+    changed = [name for name, step in chain.items() if step.made.read_text() != before[name]]
+    assert changed == ["last"]
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (partial(fail, RunError("it wants more")), "one: it wants more"),
+        (partial(fail, OSError(28, "No space left on device", "x")), "one: x: No space left"),
+        (partial(fail, KeyError("x")), "one: it failed, as said above"),
+        (end, "one: its process died"),
+    ],
+)
+def test_what_goes_wrong_in_a_process_is_said_in_one_line(chain, run, work, said, capfd):
+    chain["one"] = Step(chain["one"].made, work)
+    with pytest.raises(RunError, match=said):
+        reproduce._make(chain, run, jobs=1)
+    assert not chain["last"].made.exists()
+    assert ("KeyError" in capfd.readouterr().err) == ("above" in said)
+
+
+def test_every_step_needs_steps_and_everything_of_the_report_is_one(run):
+    steps = steps_of(run, NOTEBOOKS)
+    assert all(set(step.needs) <= set(steps) for step in steps.values())
+    assert set(ORDER) <= set(steps)
+    assert set(EXPERIMENTS) <= set(steps)
+    assert set(steps["figures"].needs) == set(EXPERIMENTS) - set(BEYOND)
+
+
+def test_targets_bring_what_they_need_and_no_more(run, monkeypatch):
+    made = []
+    monkeypatch.setattr(reproduce, "_make", lambda steps, run, jobs: made.append(set(steps)))
+    reproduce.reproduce(run, ["filvm-sequences"], notebooks=NOTEBOOKS)
+    reproduce.reproduce(run, ["ilvm-mnist"], notebooks=NOTEBOOKS)
+    reproduce.reproduce(run, notebooks=NOTEBOOKS)
+    assert made[0] == {"vae-sequences", "filvm-sequences"}
+    assert made[1] == {"mnist", "thickness", "vae-mnist", "oracles-mnist", "ilvm-mnist"}
+    assert made[2] == set(steps_of(run, NOTEBOOKS)) - set(BEYOND)
+    with pytest.raises(RunError, match="there is no nonsense; there are train, notebooks, mnist"):
+        reproduce.reproduce(run, ["nonsense"], notebooks=NOTEBOOKS)
+
+
+def test_a_second_one_in_the_same_folder_says_so_in_one_line(run, capsys):
+    with exclusive(run.runs_dir / run.profile):
+        assert main(["reproduce", "--profile", "smoke", "--runs", str(run.runs_dir)]) == 2
+    error = capsys.readouterr().err
+    assert "is being made by process" in error
+    assert error.count("\n") == 1
