@@ -26,7 +26,7 @@ class Settings:
     length_weight: float = 30.0  # of the length's likelihood, which the numbers' would drown
     balanced: bool = True  # the numbers of short sequences count as much as those of long ones
     beta: float = 1.0  # of the KL term
-    epochs: int = 10
+    epochs: int = 14
     batch_size: int = 128  # more steps are worth more than surer ones
     learning_rate: float = 1e-2  # falls along a cosine to a thousandth
     beta_2: float = 0.98  # Adam's: gradients grow as the sd falls, so it must forget early ones
