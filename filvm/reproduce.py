@@ -131,11 +131,19 @@ def steps_of(run: Run, notebooks: Path) -> dict[str, Step]:
             steps[path.stem] = Step(
                 above / "notebooks" / path.name,
                 partial(_execute, path.stem),
-                (*report, "thickness"),
+                _needs_of(path, report),
                 (path,),
                 starts_another=True,
             )
     return {name: steps[name] for name in dict.fromkeys((*ORDER, *steps))}
+
+
+def _needs_of(notebook: Path, report: tuple[str, ...]) -> tuple[str, ...]:
+    """What a notebook asks for with `trained(...)`, and the data; nothing if it never asks."""
+    needs: list[str] = []
+    for names in re.findall(r"trained\(([^)]*)\)", notebook.read_text("utf-8")):
+        needs += [*(re.findall(r"[\w-]{2,}", names) if "*" not in names else report), *DATA]
+    return tuple(dict.fromkeys(needs))
 
 
 def reproduce(
