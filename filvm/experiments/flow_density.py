@@ -55,6 +55,7 @@ class Settings:
 PROFILES = {
     "full": Settings(),
     "quick": Settings(
+        lengths=(2, 8, 32),
         restarts=8,
         steps=2_000,
         annealing_steps=1_000,
@@ -64,6 +65,7 @@ PROFILES = {
         moons_lengths=(2, 8),
         moons_restarts=3,
         moons_steps=1_000,
+        pixels=120,
     ),
     "smoke": Settings(
         lengths=(2, 4),
