@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -157,9 +158,11 @@ def reproduce(
         jobs: how many processes; each gets its share of the cores.
         notebooks: the folder of the notebooks.
 
-    Raises RunError, or what a step raises in words, after the first step that fails; the others
+    Raises RunError, with what a step raises in words, after the first step that fails; the others
     that are under way are stopped, and go on when they are asked for again.
     """
+    if jobs < 1:
+        raise RunError(f"jobs is {jobs}; expected a number >= 1")
     steps = steps_of(run, notebooks)
     named = {
         "train": [name for name in EXPERIMENTS if name not in BEYOND],
@@ -258,6 +261,7 @@ class _Workers(contextlib.AbstractContextManager):
 
 def _work(steps: Connection, run: Run) -> None:
     """Do every step that comes; send back what went wrong, in words, and if memory has grown."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             name, step = steps.recv()
@@ -276,6 +280,12 @@ def _work(steps: Connection, run: Run) -> None:
         if "tf_keras" in sys.modules:
             sys.modules["tf_keras"].backend.clear_session()
         steps.send((said, _peak_memory() > LARGE))
+
+
+def _end_with_parent() -> None:
+    """A process nobody waits for would be in the way of the next one who makes the same."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _peak_memory() -> int:

@@ -1,5 +1,6 @@
 """`filvm reproduce`: after what it needs, side by side, nothing twice, and errors in words."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -26,6 +27,11 @@ def append(name, path, run):
 
 def fail(error, run):
     raise error
+
+
+def tell_and_sleep(path, run):
+    path.write_text(str(os.getpid()))
+    time.sleep(60)
 
 
 def end(run):
@@ -92,6 +98,36 @@ def test_what_goes_wrong_in_a_process_is_said_in_one_line(chain, run, work, said
     assert ("KeyError" in capfd.readouterr().err) == ("above" in said)
 
 
+def test_a_process_ends_with_the_one_that_started_it(run, tmp_path):
+    told = tmp_path / "told"
+    steps = {"one": Step(tmp_path / "one", partial(tell_and_sleep, told))}
+    main_process = multiprocessing.get_context("spawn").Process(
+        target=reproduce._make, args=(steps, run, 1)
+    )
+    main_process.start()
+    try:
+        wait_until(told.exists)
+    finally:
+        main_process.kill()
+        main_process.join()
+    wait_until(lambda: not is_alive(int(told.read_text())))
+
+
+def wait_until(condition):
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
 def test_every_step_needs_steps_and_everything_of_the_report_is_one(run):
     steps = steps_of(run, NOTEBOOKS)
     assert all(set(step.needs) <= set(steps) for step in steps.values())
@@ -109,6 +145,8 @@ def test_targets_bring_what_they_need_and_no_more(run, monkeypatch):
     assert made[0] == {"vae-sequences", "filvm-sequences"}
     assert made[1] == {"mnist", "thickness", "vae-mnist", "oracles-mnist", "ilvm-mnist"}
     assert made[2] == set(steps_of(run, NOTEBOOKS)) - set(BEYOND)
+    with pytest.raises(RunError, match="jobs is 0"):
+        reproduce.reproduce(run, jobs=0, notebooks=NOTEBOOKS)
     with pytest.raises(RunError, match="there is no nonsense; there are train, notebooks, mnist"):
         reproduce.reproduce(run, ["nonsense"], notebooks=NOTEBOOKS)
 
