@@ -35,7 +35,7 @@ DATA = {
     "mnist-r": "mnist_r/made.json",
     "thickness": "mnist/thickness.csv",
 }
-LARGE = 2**30  # bytes; a process that has had so much makes room for a new one
+LARGE = 5 * 2**28  # bytes; a process that has had so much makes room for a new one
 FIRST_FIGURE = "figure_03"  # it is there minutes after the start
 # What can begin begins in this order: what gives the first figure, then what takes longest.
 ORDER = (

@@ -42,7 +42,7 @@ def test_a_lens_trains_on_the_vae_measures_every_level_and_gives_what_figures_ne
     assert test["codes"]["assigned"] == {"start": 0, "step": 1, "length": 2}
     for table in ("spearman", "moved", "moved_elsewhere"):
         assert {key: len(row) for key, row in test[table].items()} == dict.fromkeys(lens.RANGES, 4)
-    assert own.model().lens.attribute_weights == {"start": 20.0, "step": 20.0, "length": 20.0}
+    assert own.model().lens.attribute_weights == {"start": 50.0, "step": 50.0, "length": 50.0}
     z_star, values = lens.latents_and_attributes(own, count=50)
     assert z_star.shape == (50, 4)
     assert set(values) == {"start", "step", "length", "final"}
