@@ -42,7 +42,7 @@ PROFILES = {
 }
 ROTATED_PROFILES = {
     "full": RotatedSettings(),
-    "quick": RotatedSettings(epochs=2, train_limit=10_000, test_limit=10_000),
+    "quick": RotatedSettings(epochs=2, train_limit=8_000, test_limit=5_000),
     "smoke": RotatedSettings(epochs=2, train_limit=128, validation=32, test_limit=400),
 }
 
