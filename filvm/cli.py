@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-import warnings
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filvm.processes import timed
+from filvm.processes import plain_warnings, timed
 from filvm.version import __version__
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # or Keras 3 is imported too, a second of it
     parsed = _parser().parse_args(arguments)
     try:
-        with _plain_warnings():
+        with plain_warnings():
             parsed.command(parsed)
         sys.stdout.flush()  # what cannot be printed is an error like others
     except KeyboardInterrupt:
@@ -346,14 +343,3 @@ def _run(name: str, arguments: argparse.Namespace) -> Run:
     from filvm.experiments import Run
 
     return Run(name, arguments.profile, arguments.runs, arguments.data, arguments.require_mnist)
-
-
-@contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Warnings as one line, without the place in the source."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", category=UserWarning, module="filvm")
-        warnings.showwarning = lambda message, *_, **__: print(
-            f"filvm: warning: {message}", file=sys.stderr
-        )
-        yield

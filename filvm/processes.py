@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 
 
@@ -33,3 +35,14 @@ def timed(what: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
     print(f"{what}: {time.perf_counter() - began:.1f} s", flush=True)
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings as one line, without the place in the source."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module="filvm")
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"filvm: warning: {message}", file=sys.stderr
+        )
+        yield

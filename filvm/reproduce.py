@@ -23,7 +23,7 @@ from filvm.data import MnistError, load_mnist, load_rotated_mnist, load_thicknes
 from filvm.experiments import BEYOND, EXPERIMENTS, FinishedRun, Run, RunError, run_experiment
 from filvm.experiments.invertible import NOTEBOOK
 from filvm.files import exclusive, first_line, write_json
-from filvm.processes import deaf_to_ctrl_c, timed
+from filvm.processes import deaf_to_ctrl_c, plain_warnings, timed
 
 try:
     import resource
@@ -165,8 +165,8 @@ def reproduce(
         raise RunError(f"jobs is {jobs}; expected a number >= 1")
     steps = steps_of(run, notebooks)
     named = {
-        "train": [name for name in EXPERIMENTS if name not in BEYOND],
-        "notebooks": [path.stem for path in notebooks.glob("*.ipynb") if path.stem in steps],
+        "train": steps["figures"].needs,
+        "notebooks": [name for name, step in steps.items() if step.starts_another],
     }
     targets = targets or (FIRST_FIGURE, "figures", "notebooks")
     wanted: set[str] = set()
@@ -269,7 +269,7 @@ def _work(steps: Connection, run: Run) -> None:
             return
         said = ""
         try:
-            with timed(name):
+            with plain_warnings(), timed(name):
                 step.work(run)
             os.utime(step.made)
         except Exception as error:
