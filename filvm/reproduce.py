@@ -41,6 +41,7 @@ FIRST_FIGURE = "figure_03"  # it is there minutes after the start
 ORDER = (
     *("mnist", "mnist-r", "vae-mnist", FIRST_FIGURE, "vae-mnist-r", "oracles-mnist-r"),
     *("filvm-mnist-r", "filvm-mnist-r-report", "vae-sequences"),
+    *("05_lens_on_mnist", "07_lens_on_sequences", "09_your_own_data"),
 )
 
 

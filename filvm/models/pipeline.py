@@ -110,8 +110,11 @@ class LensPipeline(Served, keras.Model):
         return z_mean
 
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.utils.serialize_keras_object
-        return {"name": self.name, "vae": serialize(self.vae), "lens": serialize(self.lens)}
+        config = {"vae": self.vae, "lens": self.lens}
+        config = {name: keras.utils.serialize_keras_object(part) for name, part in config.items()}
+        for part in config.values():  # their optimisers are not in the file either
+            part.pop("compile_config", None)
+        return {"name": self.name, **config}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> LensPipeline:

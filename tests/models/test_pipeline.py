@@ -55,6 +55,15 @@ def test_side_information_that_is_known_is_used(model):
     assert not np.allclose(model.encode(x), expected)
 
 
+def test_a_keras_file_holds_the_parts_without_their_optimisers(model, tmp_path):
+    model.lens.compile("adam")
+    model.save(tmp_path / "pipeline.keras")
+    again = keras.models.load_model(tmp_path / "pipeline.keras")
+    np.testing.assert_array_equal(again.encode(images(7)), model.encode(images(7)))
+    assert getattr(again.lens, "optimizer", None) is None
+    assert model.lens.optimizer is not None
+
+
 def test_saved_and_reloaded_it_is_the_same_model(model, tmp_path):
     x = images(7)
     model.save(tmp_path / "pipeline")
