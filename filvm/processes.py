@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -39,10 +40,19 @@ def timed(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Warnings as one line, without the place in the source."""
+    """Warnings as one line, without the place in the source; none of TensorFlow's logger.
+
+    It advises against many models in one process, which is what is done here on purpose.
+    """
+    tensorflow = logging.getLogger("tensorflow")
+    level = tensorflow.level
+    tensorflow.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning, module="filvm")
         warnings.showwarning = lambda message, *_, **__: print(
             f"filvm: warning: {message}", file=sys.stderr
         )
-        yield
+        try:
+            yield
+        finally:
+            tensorflow.setLevel(level)

@@ -196,7 +196,7 @@ def _make(steps: dict[str, Step], run: Run, jobs: int) -> None:
                     break  # what needs it comes earlier, maybe
                 if len(under_way) < jobs:
                     while idle and step.starts_another:
-                        workers.stop(idle.pop())
+                        workers.dismiss(idle.pop())
                     worker = idle.pop() if idle else workers.start()
                     worker.send((name, step))
                     under_way[worker] = name
@@ -211,9 +211,11 @@ def _make(steps: dict[str, Step], run: Run, jobs: int) -> None:
                         raise RunError(f"{name}: {said}")
                     done.add(name)
                     if is_large:
-                        workers.stop(worker)
+                        workers.dismiss(worker)
                     else:
                         idle.append(worker)
+        for worker in idle:
+            workers.dismiss(worker)
 
 
 def _is_new(step: Step, steps: dict[str, Step]) -> bool:
@@ -248,16 +250,16 @@ class _Workers(contextlib.AbstractContextManager):
         theirs.close()
         return ours
 
-    def stop(self, connection: Connection) -> None:
-        """Stop a process, and wait until it has ended."""
-        process = self.processes.pop(connection)
-        process.terminate()
-        process.join()
+    def dismiss(self, connection: Connection) -> None:
+        """Let a process end that has nothing to do, and wait until it has."""
         connection.close()
+        self.processes.pop(connection).join()
 
     def __exit__(self, *_: Any) -> None:
-        for connection in list(self.processes):
-            self.stop(connection)
+        for connection, process in self.processes.items():
+            process.terminate()
+            process.join()
+            connection.close()
 
 
 def _work(steps: Connection, run: Run) -> None:
