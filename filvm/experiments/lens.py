@@ -82,7 +82,7 @@ def profiles(full: Any, *, quick: dict[str, Any], smoke: dict[str, Any]) -> dict
         small |= {"coupling_units": (16,), "num_couplings": 2, "test_limit": 200}
     return {
         "full": full,
-        "quick": replace(full, test_limit=2_000, **quick),
+        "quick": replace(full, test_limit=1_000, **quick),
         "smoke": replace(full, **small, **smoke),
     }
 

@@ -180,7 +180,7 @@ EXPERIMENTS = tuple(
         summary,
         profiles(
             full,
-            quick={"epochs": 5, "train_limit": 20_000, "validation": 2_000},
+            quick={"epochs": 6, "train_limit": 12_000, "validation": 2_000},
             smoke={"train_limit": 512, "validation": 128},
         ),
         train,
