@@ -145,7 +145,7 @@ EXPERIMENTS = tuple(
         summary,
         profiles(
             full,
-            quick={"epochs": 3, "train_limit": 5_000, "validation": 250},
+            quick={"epochs": 4, "train_limit": 2_000, "validation": 250},
             smoke={"train_limit": 64, "validation": 16},
         ),
         train,

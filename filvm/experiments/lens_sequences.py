@@ -47,7 +47,7 @@ class Settings(LensSettings):
 START_STEP = Settings(attributes=("start", "step"))
 # The report's objective: every term weighs the same, heads from random starts.
 REPORT = as_reported(START_STEP, attribute_weight=1.0)
-SMALLER = {"quick": {"epochs": 4, "train_limit": 20_000}, "smoke": {"train_limit": 512}}
+SMALLER = {"quick": {"epochs": 4, "train_limit": 12_000}, "smoke": {"train_limit": 512}}
 
 
 def known_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ class Settings:
 
 PROFILES = {
     "full": Settings(),
-    "quick": Settings(epochs=3, train_limit=15_000, validation=2_000),
+    "quick": Settings(epochs=3, train_limit=12_000, validation=2_000, test_limit=5_000),
     "smoke": Settings(epochs=2, train_limit=512, validation=128),
 }
 

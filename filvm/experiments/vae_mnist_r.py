@@ -25,7 +25,7 @@ class Settings(VaeSettings):
 
 PROFILES = {
     "full": Settings(),
-    "quick": Settings(epochs=2, train_limit=3_000, validation=250, test_limit=5_000),
+    "quick": Settings(epochs=2, train_limit=2_000, validation=250, test_limit=5_000),
     "smoke": Settings(epochs=2, train_limit=64, validation=16, test_limit=800),
 }
 

@@ -39,7 +39,7 @@ class Settings:
 
 PROFILES = {
     "full": Settings(),
-    "quick": Settings(epochs=3, sequences=30_000),
+    "quick": Settings(epochs=3, sequences=20_000),
     "smoke": Settings(
         epochs=2,
         sequences=512,
