@@ -276,7 +276,7 @@ def fit(
         callbacks.insert(0, copy_back)
     # Beside others in `filvm reproduce`, each line says whose it is.
     beside = multiprocessing.parent_process() is not None
-    bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and not beside)
+    bar = not beside and ("ipykernel" in sys.modules or sys.stdout.isatty())
     if run.writes and not bar:
         callbacks.append(_lines(run, keep, epochs))
     if run.writes and first:
