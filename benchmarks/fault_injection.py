@@ -160,6 +160,11 @@ STEPS = {
     "notebooks": runs_step(
         "notebooks", NOTEBOOK, results=("notebooks",), needs=("vae-mnist", "oracles-mnist")
     ),
+    "reproduce": runs_step(
+        *("reproduce", "filvm-mnist", FIGURES[0], NOTEBOOK),
+        results=("vae-mnist", "oracles-mnist", "filvm-mnist", "figures", "notebooks"),
+        needs=(),
+    ),
     "export": runs_step(
         *("export", "vae-mnist", "filvm-mnist", "--check", "--only-changed"),
         results=("serving",),
@@ -322,6 +327,7 @@ def main() -> None:
         parser.error(f"no step is called {', '.join(unknown)}; there are {', '.join(STEPS)}")
 
     os.environ.pop("FILVM_MNIST_DIR", None)
+    os.environ["TF_DETERMINISTIC_OPS"] = "1"  # `filvm reproduce` has no option for it
     with tempfile.TemporaryDirectory() as temporary:
         shared = (arguments.folder or Path(temporary)).resolve()
         shared.mkdir(parents=True, exist_ok=True)
