@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("notebooks")  # of the repository, where the command is called
 WIDGET = "application/vnd.jupyter.widget-view+json"
+FOLDERS = ("FILVM_MNIST_DIR", "KERAS_HOME")  # where digits are looked for
 CELL_TIMEOUT = 3 * 3600  # seconds; a cell may have to train
 
 
@@ -148,6 +149,9 @@ def _executed(path: Path, run: Run) -> str:
         "FILVM_REQUIRE_MNIST": "1" if run.require_mnist else "",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
+    for name in FOLDERS:  # a kernel starts in the notebook's folder
+        if value := os.environ.get(name):
+            environment[name] = os.path.abspath(value)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,

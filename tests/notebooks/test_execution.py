@@ -141,6 +141,20 @@ def test_a_cell_that_fails_is_told(tmp_path):
         execute("wrong", Run("", "smoke", tmp_path, tmp_path), tmp_path)
 
 
+def test_folders_named_from_here_are_the_same_for_a_kernel(tmp_path, monkeypatch):
+    from filvm.experiments import Run
+
+    code = "import os; print(os.environ['FILVM_MNIST_DIR'], os.environ['FILVM_DATA'])"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "where.ipynb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FILVM_MNIST_DIR", "digits")
+    made = execute("where", Run("", "smoke", Path("runs"), Path("data")), Path("notebooks"))
+    (output,) = nbformat.read(made, as_version=4).cells[0].outputs
+    assert output["text"].split() == [str(tmp_path / "digits"), str(tmp_path / "data")]
+
+
 def test_the_command_knows_its_notebooks(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(ROOT)
     assert main(["notebooks", "10_nothing", "--profile", "smoke"]) == 2
