@@ -242,6 +242,8 @@ class _Workers(contextlib.AbstractContextManager):
         # With more threads than cores, processes get in each other's way.
         for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
             os.environ.setdefault(name, str(self.threads))
+        # A process that is stopped leaves semaphores, which Python removes, and would tell of.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         with deaf_to_ctrl_c():
