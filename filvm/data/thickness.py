@@ -163,6 +163,8 @@ def load_thickness(
         with exclusive(path):
             thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
             _write_table(path, source, thickness, num_train)
+            # Rounded as in the table: who makes it trains with what all others will.
+            thickness = _read_table(path, source, len(images))
     return Thickness(train=thickness[:num_train], test=thickness[num_train:])
 
 
