@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from filvm.data import MnistError, load_mnist, load_rotated_mnist, load_thickness
+from filvm.data.mnist import SAMPLE_SOURCE
 from filvm.experiments import BEYOND, EXPERIMENTS, FinishedRun, Run, RunError, run_experiment
 from filvm.experiments.invertible import NOTEBOOK
-from filvm.files import exclusive, first_line, write_json
+from filvm.files import exclusive, first_line, read_json, write_json
 from filvm.processes import deaf_to_ctrl_c, plain_warnings, timed
 
 try:
@@ -55,6 +56,7 @@ class Step:
         needs: names of steps.
         sources: files beside what the needs make.
         starts_another: whether the work is that of a further process, which needs the memory.
+        outdated: whether what is there is to be made again, however new it is.
     """
 
     made: Path
@@ -62,6 +64,7 @@ class Step:
     needs: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     starts_another: bool = False
+    outdated: bool = False
 
 
 def make_data(what: str, run: Run) -> None:
@@ -115,7 +118,10 @@ def steps_of(run: Run, notebooks: Path) -> dict[str, Step]:
     report = tuple(name for name in EXPERIMENTS if name not in BEYOND)
     steps = {
         name: Step(
-            Path(run.data_dir) / made, partial(make_data, name), ("mnist",) * (name != "mnist")
+            Path(run.data_dir) / made,
+            partial(make_data, name),
+            ("mnist",) * (name != "mnist"),
+            outdated=name == "mnist" and _stands_in(Path(run.data_dir) / made) and run.wants_mnist,
         )
         for name, made in DATA.items()
     }
@@ -138,6 +144,11 @@ def steps_of(run: Run, notebooks: Path) -> dict[str, Step]:
                 starts_another=True,
             )
     return {name: steps[name] for name in dict.fromkeys((*ORDER, *steps))}
+
+
+def _stands_in(record: Path) -> bool:
+    """Whether the last data that were found are the 5,000 digits."""
+    return record.is_file() and read_json(record).get("source") == SAMPLE_SOURCE
 
 
 def _needs_of(notebook: Path, report: tuple[str, ...]) -> tuple[str, ...]:
@@ -219,7 +230,9 @@ def _make(steps: dict[str, Step], run: Run, jobs: int) -> None:
 
 
 def _is_new(step: Step, steps: dict[str, Step]) -> bool:
-    """Whether a step's work is there, and no older than what it was made of."""
+    """Whether a step's work is there, of use, and no older than what it was made of."""
+    if step.outdated:
+        return False
     made_of = [*step.sources, *(steps[name].made for name in step.needs)]
     try:
         return step.made.stat().st_mtime_ns >= max(
@@ -282,9 +295,19 @@ def _work(steps: Connection, run: Run) -> None:
             if not said:
                 sys.excepthook(*sys.exc_info())
                 said = "it failed, as said above"
-        if "tf_keras" in sys.modules:
-            sys.modules["tf_keras"].backend.clear_session()
+        _leave_nothing_behind()
         steps.send((said, _peak_memory() > LARGE))
+
+
+def _leave_nothing_behind() -> None:
+    """End what a step has started, and forget what it has built."""
+    if "joblib" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        # It would keep its idle processes for five minutes, and this one would wait for them.
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+    if "tf_keras" in sys.modules:
+        sys.modules["tf_keras"].backend.clear_session()
 
 
 def _end_with_parent() -> None:

@@ -1,5 +1,6 @@
 """`filvm reproduce`: after what it needs, side by side, nothing twice, and errors in words."""
 
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -7,12 +8,14 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from filvm import reproduce
 from filvm.cli import main
+from filvm.data import stroke_thickness
 from filvm.experiments import BEYOND, EXPERIMENTS, Run, RunError
-from filvm.files import exclusive
+from filvm.files import exclusive, write_json
 from filvm.reproduce import ORDER, Step, steps_of
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -36,6 +39,11 @@ def tell_and_sleep(path, run):
 
 def end(run):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def start_a_pool(path, run):
+    stroke_thickness(np.zeros([3000, 28, 28], np.uint8), num_workers=2)
+    path.touch()
 
 
 @pytest.fixture
@@ -98,6 +106,13 @@ def test_what_goes_wrong_in_a_process_is_said_in_one_line(chain, run, work, said
     assert ("KeyError" in capfd.readouterr().err) == ("above" in said)
 
 
+def test_processes_that_a_step_has_started_are_not_waited_for(run, tmp_path):
+    path = tmp_path / "one"
+    began = time.monotonic()
+    reproduce._make({"one": Step(path, partial(start_a_pool, path))}, run, jobs=1)
+    assert time.monotonic() - began < 60  # joblib keeps them for 300 s
+
+
 def test_a_process_ends_with_the_one_that_started_it(run, tmp_path):
     told = tmp_path / "told"
     steps = {"one": Step(tmp_path / "one", partial(tell_and_sleep, told))}
@@ -134,6 +149,18 @@ def test_every_step_needs_steps_and_everything_of_the_report_is_one(run):
     assert set(ORDER) <= set(steps)
     assert set(EXPERIMENTS) <= set(steps)
     assert set(steps["figures"].needs) == set(EXPERIMENTS) - set(BEYOND)
+
+
+def test_digits_that_stand_in_give_way_to_mnist(run, data_dir, monkeypatch):
+    def is_outdated(run):
+        return steps_of(run, NOTEBOOKS)["mnist"].outdated
+
+    assert not is_outdated(run)
+    assert is_outdated(dataclasses.replace(run, require_mnist=True))
+    monkeypatch.setenv("FILVM_MNIST_DIR", str(data_dir))
+    assert is_outdated(run)
+    write_json(data_dir / "mnist" / "source.json", {"source": "MNIST"})
+    assert not is_outdated(run)
 
 
 def test_targets_bring_what_they_need_and_no_more(run, monkeypatch):

@@ -150,10 +150,9 @@ def load_mnist(
     chosen = os.environ.get("FILVM_MNIST_DIR")
     if chosen:
         return _from_idx(Path(chosen), "FILVM_MNIST_DIR")
-    if all(_find(folder, file) for file in FILES.values()):
+    if _has_all(folder):
         return _from_idx(folder, "data/mnist")
-    keras_home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
-    cached = Path(keras_home) / "datasets" / "mnist.npz"
+    cached = _keras_cache()
     if cached.is_file():
         try:
             return _from_npz(cached)
@@ -181,6 +180,12 @@ def load_mnist(
         stacklevel=2,
     )
     return digits
+
+
+def is_at_hand(data_dir: str | Path = "data") -> bool:
+    """Whether `load_mnist` would find a copy without a download; what it is worth is not asked."""
+    chosen = os.environ.get("FILVM_MNIST_DIR")
+    return bool(chosen) or _has_all(Path(data_dir) / "mnist") or _keras_cache().is_file()
 
 
 def load_sample() -> Mnist:
@@ -256,6 +261,15 @@ def _verify(content: bytes, file: IdxFile, where: str) -> np.ndarray:
     else:
         return np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
     raise MnistError(f"{where} is not MNIST's {file.name}: it {problem}; delete it or replace it")
+
+
+def _has_all(folder: Path) -> bool:
+    return all(_find(folder, file) for file in FILES.values())
+
+
+def _keras_cache() -> Path:
+    keras_home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    return Path(keras_home) / "datasets" / "mnist.npz"
 
 
 def _find(folder: Path, file: IdxFile) -> Path | None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filvm.data import Mnist, load_mnist
+from filvm.data.mnist import SAMPLE_SOURCE, is_at_hand
 from filvm.experiments.distribution import PartDone, check_same, from_chief, is_chief
 from filvm.files import (
     discard,
@@ -97,6 +98,11 @@ class Run:
     def model_folder(self) -> Path:
         return self.folder / "model"
 
+    @property
+    def wants_mnist(self) -> bool:
+        """Whether the digits that stand in for MNIST will not do: it is there, or required."""
+        return self.require_mnist or is_at_hand(self.data_dir)
+
     def of(self, name: str) -> Run:
         """The run of another experiment under the same profile."""
         return dataclasses.replace(self, name=name)
@@ -158,7 +164,8 @@ class Run:
     def check_done(self) -> None:
         """Raise a RunError unless the run is complete, of this version, and of models still there.
 
-        A model that it was built on and that was trained anew since is another.
+        A model that it was built on and that was trained anew since is another. A run made from
+        the 5,000 digits that stand in for MNIST is not one of MNIST, where that is wanted.
         """
         train = f"`filvm train {self.name} --profile {self.profile}`"
         if self.digest() is None:
@@ -168,6 +175,13 @@ class Run:
             raise RunError(
                 f"{self.folder} was made by filvm {config.get('filvm')}, and this is "
                 f"{__version__}: `--restart` makes it anew, `--runs` is for another folder"
+            )
+        made_from = config.get("data", {}).get("source")
+        if made_from == SAMPLE_SOURCE and self.wants_mnist:
+            raise RunError(
+                f"{self.folder} was made from the {made_from}, and MNIST is "
+                f"{'required' if self.require_mnist else 'found now'}: delete "
+                f"{self.folder.parent} to make all of it anew, or give `--runs` for another folder"
             )
         for name, digest in config.get("built_on", {}).items():
             if self.of(name).digest() != digest:

@@ -1,5 +1,6 @@
 """A run is made once, continued, never silently replaced, and made anew when its basis changes."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 
@@ -199,6 +200,22 @@ def test_a_run_is_not_made_from_other_data_than_what_it_is_built_on(run):
         run_experiment(second, run.of("second"))
     found = {"source": "MNIST", "sha256": "1"}
     run_experiment(second, run.of("second"))
+
+
+def test_what_stood_in_for_mnist_is_not_taken_for_it(run, data_dir, monkeypatch):
+    def train(settings, run):
+        run.mnist()
+        return {}
+
+    experiment = Experiment("first", "", {"smoke": Settings()}, train)
+    with pytest.warns(UserWarning, match="stand in"):
+        run_experiment(experiment, run)
+    run_experiment(experiment, run)
+    with pytest.raises(RunError, match=r"sample of 5,000 digits, and MNIST is required: delete"):
+        run_experiment(experiment, dataclasses.replace(run, require_mnist=True))
+    monkeypatch.setenv("FILVM_MNIST_DIR", str(data_dir))
+    with pytest.raises(RunError, match=r"sample of 5,000 digits, and MNIST is found now: delete"):
+        run.metrics()
 
 
 def test_what_is_not_there_says_how_to_make_it(run):
