@@ -143,7 +143,7 @@ def steps_of(run: Run, notebooks: Path) -> dict[str, Step]:
                 (path,),
                 starts_another=True,
             )
-    return {name: steps[name] for name in dict.fromkeys((*ORDER, *steps))}
+    return {name: steps[name] for name in dict.fromkeys((*ORDER, *steps)) if name in steps}
 
 
 def _stands_in(record: Path) -> bool:

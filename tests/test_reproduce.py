@@ -15,6 +15,7 @@ from filvm import reproduce
 from filvm.cli import main
 from filvm.data import stroke_thickness
 from filvm.experiments import BEYOND, EXPERIMENTS, Run, RunError
+from filvm.experiments.invertible import NOTEBOOK
 from filvm.files import exclusive, write_json
 from filvm.reproduce import ORDER, Step, steps_of
 
@@ -149,6 +150,12 @@ def test_every_step_needs_steps_and_everything_of_the_report_is_one(run):
     assert set(ORDER) <= set(steps)
     assert set(EXPERIMENTS) <= set(steps)
     assert set(steps["figures"].needs) == set(EXPERIMENTS) - set(BEYOND)
+
+
+def test_without_the_notebooks_of_the_repository_the_rest_is_made(run, tmp_path):
+    assert set(steps_of(run, NOTEBOOKS)) - set(steps_of(run, tmp_path)) == {
+        path.stem for path in NOTEBOOKS.glob("*.ipynb") if path.stem != NOTEBOOK
+    }
 
 
 def test_digits_that_stand_in_give_way_to_mnist(run, data_dir, monkeypatch):
