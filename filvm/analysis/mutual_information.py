@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import entropy
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 from sklearn.metrics import mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
 
 from filvm.analysis.factors import Factor, checked, varying
 
@@ -87,8 +88,11 @@ def _binned(
 ) -> tuple[list[float], float]:
     in_bins = _equal_counts if estimator == "quantile" else _equal_widths
     classes = factor.values if factor.categorical else in_bins(factor.values, bins)
-    information = [mutual_info_score(classes, in_bins(code, bins)) for code in codes.T]
-    return information, float(entropy(np.bincount(classes)))
+    most = float(entropy(np.bincount(classes)))
+    # Of labels, scikit-learn would warn that they are too many where samples are few.
+    tables = [contingency_matrix(classes, in_bins(code, bins), sparse=True) for code in codes.T]
+    information = [mutual_info_score(None, None, contingency=table) for table in tables]
+    return [min(nats, most) for nats in information], most  # rounding makes a perfect one more
 
 
 def _nearest_neighbours(

@@ -1,6 +1,7 @@
 """Measures of disentanglement on codes whose answers are known, and against independent sources."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -207,6 +208,15 @@ def test_every_measure_stays_in_its_bounds_for_any_input(codes, labels, values):
     scores += [found.disentanglement, found.completeness, found.informativeness]
     assert all(0.0 <= score <= 1.0 for score in scores)
     assert -1.0 <= aligned_mig(codes, factors, {"label": 0, "value": 2}).mean <= 1.0
+
+
+def test_few_samples_of_many_values_are_measured_without_a_word_and_in_bounds():
+    values = np.concatenate([np.arange(13.0), np.full(11, -1.0)])
+    code = np.eye(24)[:, :1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 0.0 < mig(code, {"value": values}).mean < 1.0
+        assert mig(code, {"value": code[:, 0]}).mean == 1.0
 
 
 def test_the_report_holds_every_measure_as_plain_json():
