@@ -34,9 +34,12 @@ class MnistSettings(InvertibleSettings):
 
 @dataclass(frozen=True)
 class RotatedSettings(InvertibleSettings):
-    digit_weight: float = 20.0
-    rotation_weight: float = 50.0
-    epochs: int = 4  # of 8 rotations each
+    digit_weight: float = 30.0
+    rotation_weight: float = 100.0
+    hidden_units: tuple[int, ...] = (384, 384)
+    latent_noise: float = 0.08
+    epochs: int = 10  # of 8 rotations each
+    batch_size: int = 512  # on two cores 1.4 times as many samples a second as 256
     clip_norm: float = 10.0
     validation: int = 1_000
 

@@ -48,8 +48,10 @@ class InvertibleSettings:
     """Settings of an `InvertibleLens`; the experiments add the weights of their own attributes."""
 
     lens: str = "invertible"
-    num_couplings: int = 16
+    num_mixing: int = 4
+    num_couplings: int = 6
     coupling_units: tuple[int, ...] = (256, 256)  # of the network of each
+    attribute_units: tuple[int, ...] = (384, 384)
     hidden_units: tuple[int, ...] = (256, 256)  # of the secondary network
     latent_noise: float = 0.04  # of all of training, in standardised units
     swap_weight: float = 3.0
@@ -79,7 +81,13 @@ def profiles(full: Any, *, quick: dict[str, Any], smoke: dict[str, Any]) -> dict
     """The three profiles of one recipe: what `quick` and `smoke` change of the full one."""
     small = {"epochs": 2, "hidden_units": (32, 32), "batch_size": 64, "test_limit": 500}
     if isinstance(full, InvertibleSettings):
-        small |= {"coupling_units": (16,), "num_couplings": 2, "test_limit": 200}
+        small |= {
+            "coupling_units": (16,),
+            "attribute_units": (16,),
+            "num_mixing": 1,
+            "num_couplings": 1,
+            "test_limit": 200,
+        }
     return {
         "full": full,
         "quick": replace(full, test_limit=1_000, **quick),
@@ -100,8 +108,10 @@ def make_lens(
         return models.InvertibleLens(
             latent_dim,
             attributes,
+            num_mixing=settings.num_mixing,
             num_couplings=settings.num_couplings,
             coupling_units=settings.coupling_units,
+            attribute_units=settings.attribute_units,
             hidden_units=settings.hidden_units,
             attribute_weights=weights,
             swap_weight=settings.swap_weight,

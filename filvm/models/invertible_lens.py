@@ -5,6 +5,8 @@ flows to go back through, and a generative network has to stand in (section 6 of
 is the same for every z, and generating is T^-1. To be minimised:
 
     - log N(T(z); 0, I) - log |det dT/dz| - sum_j lambda_j log p(s_j|z*_j)
+
+and, with weights of their own, swap consistency and what the classifiers in T say of labels.
 """
 
 from __future__ import annotations
@@ -34,9 +36,18 @@ class InvertibleLens(Lens):
     is continuous, so on the way from a 4 to a 9 of similar looks z*_0 passes all that is between.
 
     Args:
-        num_couplings: of T, an `AffineCouplings`.
-        coupling_units: of the hidden layers of each coupling's network.
+        num_mixing: couplings of T, an `AffineCouplings`, before those of the dimensions that
+            attributes own.
+        num_couplings: those of the other dimensions, after them. As the generative network of the
+            `FILVM`, they are told what the heads of labels read, a softmax in place of a staircase.
+        coupling_units: of the hidden layers of these couplings' networks.
+        attribute_units: the same, of the couplings of the attributes' dimensions.
         swap_weight: weight of swap consistency, as in the `FILVM`. 0 is off.
+        coupling_weight: weight of -log p(s_j|.) for labels by the couplings of their dimensions,
+            which are classifiers: through the one number z*_j alone they would learn it slowly.
+        label_sharpness: of these classifiers' softmax in use; in training it is 1. The head's
+            cross-entropy wants a doubtful 2 or 7 in between, where neither is read; a softmax that
+            is sharp from the start leaves little to learn from. 1 is off.
         kwargs: those of `Lens`. All of training is on latents with `latent_noise`, for the flow to
             learn a density and not its points.
 
@@ -49,29 +60,35 @@ class InvertibleLens(Lens):
     """
 
     default_weights: ClassVar = {Categorical: 20.0, Continuous: 50.0}
+    # Where T is steep, as between labels, a z of float32 has too few digits to be found again.
+    precision: ClassVar[Any] = np.float64
 
     def __init__(
         self,
         latent_dim: int,
         side_information: Sequence[Attribute],
         *,
-        num_couplings: int = 16,
+        num_mixing: int = 4,
+        num_couplings: int = 6,
         coupling_units: Sequence[int] = (256, 256),
+        attribute_units: Sequence[int] = (384, 384),
         swap_weight: float = 3.0,
+        coupling_weight: float = 5.0,
+        label_sharpness: float = 1.5,
         latent_noise: float = 0.05,
         **kwargs: Any,
     ) -> None:
         super().__init__(latent_dim, side_information, latent_noise=latent_noise, **kwargs)
+        self.num_mixing = num_mixing
         self.num_couplings = num_couplings
         self.coupling_units = list(coupling_units)
+        self.attribute_units = list(attribute_units)
         check_at_least("swap_weight", swap_weight, 0)
         self.swap_weight = swap_weight
-        self.flow = AffineCouplings(
-            self.latent_dim,
-            num_couplings=num_couplings,
-            hidden_units=coupling_units,
-            seed=self.seed,
-        )
+        check_at_least("coupling_weight", coupling_weight, 0)
+        self.coupling_weight = coupling_weight
+        check_at_least("label_sharpness", label_sharpness, 1)
+        self.label_sharpness = label_sharpness
         self.heads = [
             LinearHead(
                 attribute.width,
@@ -82,9 +99,22 @@ class InvertibleLens(Lens):
             )
             for j, attribute in enumerate(self.attributes)
         ]
+        self.flow = AffineCouplings(
+            self.latent_dim,
+            classes=[a.width if isinstance(a, Categorical) else 0 for a in self.attributes],
+            read=lambda j, own: tf.nn.softmax(self.heads[j].read(own)),
+            places=lambda j: self.heads[j].label_coordinates(),
+            num_mixing=num_mixing,
+            num_couplings=num_couplings,
+            hidden_units=coupling_units,
+            owned_units=attribute_units,
+            seed=self.seed,
+        )
         self.secondary_recognition = self._secondary_recognition_network()
         self.trackers = [keras.metrics.Mean(name=name) for name in self.loss_names()]
-        self.read(self(tf.zeros([1, self.latent_dim])).numpy())  # lets Keras know the shapes
+        # Lets Keras know the shapes; the flow asks the heads.
+        self.read(np.zeros([1, self.latent_dim]))
+        self(tf.zeros([1, self.latent_dim]))
 
     def _set_scaling(self, z: np.ndarray, side: np.ndarray) -> None:
         fresh = not self.adapted.numpy()
@@ -100,13 +130,14 @@ class InvertibleLens(Lens):
     def loss_names(self) -> list[str]:
         """The metrics: `loss`, the flow's part, and every attribute's, by head and by network."""
         names = ["loss", "log_prior", "log_det", *(f"head_{name}" for name in self.names)]
+        names += [f"coupling_{a.name}" for a in self.attributes if isinstance(a, Categorical)]
         names += [f"secondary_{name}" for name in self.names]
         return names + ([f"swap_{name}" for name in self.names] if self.swap_weight else [])
 
     def losses_of(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         z = self.standardise(z)
         z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
-        z_star, log_det = self.flow(z)
+        z_star, log_det, guesses = self.flow(z)
         losses = {
             "log_prior": tf.reduce_mean(standard_normal_log_prob(z_star)),
             "log_det": tf.reduce_mean(log_det),
@@ -115,9 +146,15 @@ class InvertibleLens(Lens):
         losses.update(self.known_losses(side, self.head_outputs(z_star), "head"))
         for name, weight in self.attribute_weights.items():
             total += weight * losses[f"head_{name}"]
+        guess = iter(guesses)
+        guessed = [next(guess) if isinstance(a, Categorical) else None for a in self.attributes]
+        classified = self.known_losses(side, guessed, "coupling")
+        losses.update(classified)
+        total += self.coupling_weight * sum(classified.values())
         outputs = self.secondary_outputs(z)
         if self.swap_weight:
-            swapped = self.swap_losses(z_star, self.completed(side, outputs, seed))
+            completed = self.completed(side, outputs, seed)
+            swapped = self.swap_losses(z_star, completed, self.flow.inverse)
             losses.update(swapped)
             total += self.swap_weight * tf.add_n(list(swapped.values()))
         losses["lens_loss"] = total
@@ -140,7 +177,7 @@ class InvertibleLens(Lens):
         secondary = self.secondary_recognition.trainable_variables
         return [(losses["lens_loss"], lens), (losses["secondary_loss"], secondary)]
 
-    # z <-> z*.
+    # z <-> z*, computed in double precision; the answer has the precision of what was asked.
 
     def infer_standardised(
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor | None = None
@@ -148,15 +185,22 @@ class InvertibleLens(Lens):
         """T(z), whatever is known of s. With a seed, of z with the noise of training."""
         if seed is not None:
             z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
-        return self.flow(z)[0]
+        z_star = self.flow(tf.cast(z, tf.float64), self.label_sharpness)[0]
+        return tf.cast(z_star, z.dtype)
 
     def generate_standardised(self, z_star: tf.Tensor) -> tf.Tensor:
-        return self.flow.inverse(z_star)
+        z_star = tf.convert_to_tensor(z_star)
+        z = self.flow.inverse(tf.cast(z_star, tf.float64), self.label_sharpness)
+        return tf.cast(z, z_star.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
+            "num_mixing": self.num_mixing,
             "num_couplings": self.num_couplings,
             "coupling_units": self.coupling_units,
+            "attribute_units": self.attribute_units,
             "swap_weight": self.swap_weight,
+            "coupling_weight": self.coupling_weight,
+            "label_sharpness": self.label_sharpness,
         }

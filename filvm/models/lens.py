@@ -305,7 +305,8 @@ class FILVM(ILVM):
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         total, losses = tf.zeros([]), {}
         if self.swap_weight:
-            losses.update(self.swap_losses(terms["z_star"], encoded))
+            swapped = self.swap_losses(terms["z_star"], encoded, self.generate_standardised)
+            losses.update(swapped)
             total += self.swap_weight * tf.add_n(list(losses.values()))
         if self._judges_free():
             losses["dependence"] = sum(

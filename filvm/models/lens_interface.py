@@ -61,6 +61,7 @@ class Lens(Served, keras.Model):
     """
 
     default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
+    precision: ClassVar[Any] = np.float32  # of the z and z* that users are given
 
     def __init__(
         self,
@@ -149,11 +150,12 @@ class Lens(Served, keras.Model):
 
     def standardise(self, z: tf.Tensor) -> tf.Tensor:
         """Latents in the VAE's units -> mean 0 and variance 1 over the training data."""
-        return (z - self.latent_mean) / self.latent_scale
+        z = tf.convert_to_tensor(z)
+        return (z - tf.cast(self.latent_mean, z.dtype)) / tf.cast(self.latent_scale, z.dtype)
 
     def restore(self, z: tf.Tensor) -> tf.Tensor:
         """The inverse of `standardise`."""
-        return z * self.latent_scale + self.latent_mean
+        return z * tf.cast(self.latent_scale, z.dtype) + tf.cast(self.latent_mean, z.dtype)
 
     def encode_side_information(self, side: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """For every attribute: what networks see of it, [n, width], and where it is known, [n, 1].
@@ -186,7 +188,7 @@ class Lens(Served, keras.Model):
 
     def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
         """z [n, d] -> for every attribute its logits [n, classes] or scaled mean [n, 1]."""
-        outputs = self.secondary_recognition(z)
+        outputs = self.secondary_recognition(tf.cast(z, tf.float32))
         return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
     def completed(
@@ -226,16 +228,19 @@ class Lens(Served, keras.Model):
         return continuous_log_likelihood(encoded, output)
 
     def known_losses(
-        self, side: tf.Tensor, outputs: list[tf.Tensor], kind: str
+        self, side: tf.Tensor, outputs: Sequence[tf.Tensor | None], kind: str
     ) -> dict[str, tf.Tensor]:
         """-log p(s_j|.), averaged over the samples of the batch whose s_j is known: <kind>_<name>.
 
-        `outputs` are logits and scaled means, of the secondary network or of heads.
+        `outputs` are logits and scaled means, of the secondary network or of heads; None for an
+        attribute that is not judged.
         """
         losses = {}
         for attribute, (seen, known), output in zip(
             self.attributes, self.encode_side_information(side), outputs, strict=True
         ):
+            if output is None:
+                continue
             weight = tf.cast(known[:, 0], tf.float32)
             log_likelihood = self.attribute_log_likelihood(attribute, seen, output)
             losses[f"{kind}_{attribute.name}"] = -tf.math.divide_no_nan(
@@ -243,14 +248,19 @@ class Lens(Served, keras.Model):
             )
         return losses
 
-    def swap_losses(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """-log q(s_j'|z') of latents z' generated with other samples' z*_j', by attribute."""
+    def swap_losses(
+        self,
+        z_star: tf.Tensor,
+        encoded: list[tf.Tensor],
+        generate: Callable[[tf.Tensor], tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """-log q(s_j'|z') of latents z' = generate(z*) with other samples' z*_j', by attribute."""
         # Batches are shuffled, so the next row is another sample at random, and the row after it
         # a second one: attributes are swapped independently of each other.
         count = len(self.attributes)
         columns = [tf.roll(z_star[:, j : j + 1], j + 1, axis=0) for j in range(count)]
         swapped = tf.concat([*columns, z_star[:, count:]], axis=1)
-        read_back = self.secondary_outputs(self.generate_standardised(swapped))
+        read_back = self.secondary_outputs(generate(swapped))
         return {
             f"swap_{attribute.name}": -tf.reduce_mean(
                 self.attribute_log_likelihood(attribute, tf.roll(seen, j + 1, axis=0), output)
@@ -401,7 +411,7 @@ class Lens(Served, keras.Model):
             seed: of the draw; the model's own unless given.
 
         Returns:
-            float32 [n, latent_dim].
+            [n, latent_dim], of the lens's `precision`: float32, or float64 where T has an inverse.
         """
         z = self.check_latents(z)
         side = stack_side_information(self.attributes, side_information or {}, len(z))
@@ -448,7 +458,7 @@ class Lens(Served, keras.Model):
         return named
 
     def generate(self, z_star: np.ndarray) -> np.ndarray:
-        """z* [n, latent_dim] -> z, float32 [n, latent_dim], for the VAE's decoder."""
+        """z* -> z for the VAE's decoder, both [n, latent_dim], of the lens's `precision`."""
         z_star = self.check_latents(z_star, "z_star")
         parts = [self.restore(self.generate_standardised(chunk)) for chunk in _chunks(z_star)]
         return np.concatenate(parts)
@@ -520,7 +530,7 @@ class Lens(Served, keras.Model):
         return self.generate(self.set_attributes(z_star, **attributes))
 
     def check_latents(self, z: Any, name: str = "z") -> np.ndarray:
-        """z as float32 [n, latent_dim], or the error that says what is wrong with it."""
+        """z [n, latent_dim] of the lens's `precision`, or the error that says what is wrong."""
         array = np.asarray(z)
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} has dtype {array.dtype}; expected floating point numbers")
@@ -529,11 +539,10 @@ class Lens(Served, keras.Model):
                 f"{name} has shape {list(array.shape)}; expected [n, {self.latent_dim}], n >= 1"
             )
         with np.errstate(over="ignore"):
-            array = array.astype(np.float32)  # a double may be too large
-        finite = np.isfinite(array).all(axis=1)
+            finite = np.isfinite(array.astype(np.float32)).all(axis=1)  # a double may be too large
         if not finite.all():
             raise ValueError(f"{name} is not finite at row {int((~finite).argmax())}")
-        return array
+        return array.astype(self.precision)
 
     # Saving.
 

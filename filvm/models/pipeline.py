@@ -73,7 +73,7 @@ class LensPipeline(Served, keras.Model):
         sampled: bool = False,
         seed: int | None = None,
     ) -> np.ndarray:
-        """x -> z*, float32 [n, latent_dim]; side information is inferred where it is not given.
+        """x -> z* [n, latent_dim]; side information is inferred where it is not given.
 
         The other arguments are those of the lens's `infer`; `sampled` draws z* and not z.
         """

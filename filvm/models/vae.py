@@ -86,10 +86,13 @@ def step_seed(model: keras.Model) -> tf.Tensor:
 
 
 def tracked(
-    trackers: Sequence[keras.metrics.Mean], losses: Mapping[str, tf.Tensor], batch: tf.Tensor
+    trackers: Sequence[keras.metrics.Mean], losses: Mapping[str, tf.Tensor], batch: Any
 ) -> dict[str, tf.Tensor]:
-    """Add the losses of a batch to the trackers of their names; the means so far."""
-    size = tf.shape(batch)[0]  # a final partial batch counts for what it holds
+    """Add the losses of a batch to the trackers of their names; the means so far.
+
+    `batch` is a tensor, or a structure of tensors of one length.
+    """
+    size = tf.shape(tf.nest.flatten(batch)[0])[0]  # a final partial batch counts for what it holds
     some = tf.cast(size > 0, tf.float32)  # a replica's share of it may be empty, its losses nan
     for tracker in trackers:
         loss = tf.math.multiply_no_nan(losses[tracker.name], some)

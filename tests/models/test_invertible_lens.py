@@ -12,7 +12,13 @@ from filvm.models import ConvVAE, InvertibleLens, LensPipeline
 from filvm.models.heads import chain_of_neighbours
 from tests.models.test_lens import ATTRIBUTES, toy
 
-SMALL = {"num_couplings": 3, "coupling_units": (16,), "hidden_units": (16,)}
+SMALL = {
+    "num_mixing": 2,
+    "num_couplings": 2,
+    "coupling_units": (16,),
+    "attribute_units": (16,),
+    "hidden_units": (16,),
+}
 
 
 def untrained(**settings):
@@ -31,21 +37,21 @@ def trained():
     z, side = toy(8000)
     side["kind"][::3] = -1
     side["size"][1::3] = np.nan
-    settings = {"num_couplings": 6, "coupling_units": (64,), "hidden_units": (64,)}
+    settings = {"coupling_units": (64,), "attribute_units": (64,), "hidden_units": (64,)}
     lens = InvertibleLens(4, ATTRIBUTES, **settings)
     lens.compile(keras.optimizers.Adam(3e-3), steps_per_execution=16)
     history = lens.fit(z, side, epochs=12, batch_size=128, verbose=0)
     return lens, history
 
 
-def test_t_is_undone_to_five_digits_for_any_batch_size(trained):
+def test_t_is_undone_for_any_batch_size(trained):
     lens, _ = trained
     for batch in (1, 7, 2000):
         z, _ = toy(batch, seed=1)
         again = lens.generate(lens.infer(z))
-        assert np.abs((again - z) / z.std(axis=0).clip(1.0)).max() < 1e-4
+        assert np.abs((again - z) / z.std(axis=0).clip(1.0)).max() < 1e-9
     z_star = np.random.default_rng(0).standard_normal((500, 4))
-    assert np.abs(lens.infer(lens.generate(z_star)) - z_star).max() < 1e-3
+    assert np.abs(lens.infer(lens.generate(z_star)) - z_star).max() < 1e-7
 
 
 def test_the_log_determinant_is_that_of_the_jacobian():
@@ -53,7 +59,7 @@ def test_the_log_determinant_is_that_of_the_jacobian():
     z = tf.random.stateless_normal([6, 4], [0, 0])
     with tf.GradientTape() as tape:
         tape.watch(z)
-        z_star, log_det = flow(z)
+        z_star, log_det, _ = flow(z)
     sign, expected = np.linalg.slogdet(tape.batch_jacobian(z_star, z))
     np.testing.assert_allclose(log_det, expected, atol=1e-4)
     assert np.abs(log_det).max() > 0.1
@@ -63,27 +69,65 @@ def test_the_log_determinant_is_that_of_the_jacobian():
 
 def test_before_training_couplings_are_a_rotation():
     z = tf.random.stateless_normal([9, 5], [0, 0])
-    z_star, log_det = AffineCouplings(5, num_couplings=3)(z)
+    z_star, log_det, _ = AffineCouplings(5, num_mixing=3)(z)
     np.testing.assert_allclose(tf.norm(z_star, axis=1), tf.norm(z, axis=1), rtol=1e-5)
     np.testing.assert_array_equal(log_det, 0.0)
     assert not np.allclose(z_star, z, atol=0.1)
 
 
+def test_owned_dimensions_are_settled_before_the_rest_is_moved():
+    sizes = {"hidden_units": (8,), "owned_units": (8,)}
+    read, places = lambda j, own: tf.concat([own, -own], axis=1), lambda j: tf.constant([-1.0, 1.0])
+    for owned in ([2], [2, 0], [0, 2, 0]):
+        flow = AffineCouplings(3, classes=owned, read=read, places=places, **sizes)
+        for weight in flow.trainable_variables:
+            weight.assign(tf.random.stateless_normal(weight.shape, [0, 1], stddev=0.2))
+        z = tf.random.stateless_normal([40, 3], [0, 0])
+        z_star, _, guesses = flow(z)
+        np.testing.assert_allclose(flow.inverse(z_star), z, atol=1e-4)
+        assert [guess.shape.as_list() for guess in guesses] == [[40, 2]]
+        before = z_star[:, : len(owned)].numpy()
+        flow.networks[-1][-1][1].assign_add([1.0] * flow.networks[-1][-1][1].shape[0])
+        moved = np.abs(flow(z)[0][:, : len(owned)] - before).max(axis=0) > 0
+        assert moved.tolist() == [False] * (len(owned) - 1) + [len(owned) == 3]
+
+
+def test_in_use_the_softmax_that_places_a_label_is_sharper():
+    z, side = toy(200)
+    soft, sharp = (untrained(label_sharpness=sharpness) for sharpness in (1.0, 4.0))
+    assert InvertibleLens(4, ATTRIBUTES, **SMALL).label_sharpness == 1.5
+    for lens in (soft, sharp):
+        lens.adapt(z, side)
+        z_star, _, (logits,) = lens.flow(lens.standardise(z))
+        # The flow of the objective is the soft one.
+        np.testing.assert_allclose(soft.infer(z), z_star, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(lens.generate(lens.infer(z)), z, rtol=1e-4, atol=1e-4)
+    places = sharp.heads[0].label_coordinates().numpy()
+    further = special.softmax(4.0 * logits, axis=1) - special.softmax(logits, axis=1)
+    moved = sharp.infer(z)[:, 0] - soft.infer(z)[:, 0]
+    np.testing.assert_allclose(moved, further @ places, atol=1e-5)
+    assert np.abs(moved).max() > 0.1
+
+
 def test_the_objective_is_the_density_and_the_heads():
     lens = untrained(
-        swap_weight=0.0, latent_noise=0.0, attribute_weights={"kind": 2.0, "size": 3.0}
+        swap_weight=0.0,
+        latent_noise=0.0,
+        coupling_weight=5.0,
+        attribute_weights={"kind": 2.0, "size": 3.0},
     )
     z, side = toy(50)
     lens.adapt(z, side)
     stacked = np.stack([side["kind"], side["size"]], axis=1).astype(np.float32)
     losses = lens.losses_of(tf.constant(z), tf.constant(stacked), tf.constant([0, 0]))
-    z_star, log_det = lens.flow(lens.standardise(z))
+    z_star, log_det, guesses = lens.flow(lens.standardise(z))
     density = stats.norm.logpdf(z_star).sum(axis=1) + log_det
     logits = lens.heads[0](z_star).numpy()
     of_kind = special.log_softmax(logits, axis=1)[np.arange(50), side["kind"]]
     read = lens.read(z_star.numpy())["size"]
     of_size = stats.norm.logpdf((side["size"] - read) / side["size"].std())
-    expected = -np.mean(density + 2.0 * of_kind + 3.0 * of_size)
+    by_coupling = special.log_softmax(guesses[0], axis=1)[np.arange(50), side["kind"]]
+    expected = -np.mean(density + 2.0 * of_kind + 3.0 * of_size + 5.0 * by_coupling)
     np.testing.assert_allclose(losses["lens_loss"], expected, rtol=1e-4)
 
 
@@ -110,7 +154,11 @@ def test_a_sample_changed_and_changed_back_is_the_sample(trained):
     before = lens.infer(z)[:, 0]
     changed = lens.manipulate(z, kind=2)
     assert np.abs(changed - z).max() > 1.0
-    np.testing.assert_allclose(lens.set_dimension(changed, 0, before), z, atol=2e-3)
+    np.testing.assert_allclose(lens.set_dimension(changed, 0, before), z, atol=1e-7)
+    # Single precision goes in and comes out of the functions that are served.
+    served = lens.decode_tensors(lens(z))
+    assert served.dtype == tf.float32
+    np.testing.assert_allclose(served, z, rtol=1e-3, atol=1e-3)
 
 
 def test_z_star_is_a_function_of_z_alone_but_for_the_noise_asked_for(trained):
@@ -166,7 +214,7 @@ def test_a_chain_of_neighbours_is_the_shortest_path_on_a_line():
 
 def test_xla_can_compile_the_step():
     z, side = toy(64)
-    lens = InvertibleLens(4, ATTRIBUTES, num_couplings=1, coupling_units=(8,), hidden_units=(8,))
+    lens = InvertibleLens(4, ATTRIBUTES, **SMALL)
     lens.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
     losses = lens.fit(z, side, batch_size=64, epochs=20, verbose=0).history["loss"]
     assert losses[-1] < 0.9 * losses[0]
@@ -213,3 +261,5 @@ def test_settings_that_make_no_sense_are_refused():
         InvertibleLens(4, ATTRIBUTES, swap_weight=-1)
     with pytest.raises(ValueError, match="num_couplings is 0"):
         InvertibleLens(4, ATTRIBUTES, num_couplings=0)
+    with pytest.raises(ValueError, match="label_sharpness is 0"):
+        InvertibleLens(4, ATTRIBUTES, label_sharpness=0)
