@@ -67,7 +67,7 @@ ablations: $(READY) ## what each part of the FILVM is worth, three seeds
 	$(REPRODUCE) vae-mnist oracles-mnist thickness
 	$(FILVM) ablations $(OPTIONS)
 
-beyond: $(READY) ## not the report's: lenses that can be undone, their table and figure
+beyond: $(READY) ## not the report's: lenses that can be undone, six attributes; table, figures
 	$(REPRODUCE) filvm-mnist filvm-mnist-r filvm-sequences
 	$(FILVM) beyond $(OPTIONS)
 	$(FILVM) notebooks 10_a_lens_that_can_be_undone $(OPTIONS)

@@ -153,6 +153,7 @@ def mirror() -> tuple[str, dict[str, tuple[str, tuple[int, ...], str]]]:
 STEPS = {
     "download": Step(download_command, ("data/mnist",)),
     "thickness": data_step("thickness", "data/mnist"),
+    "morphometrics": data_step("morphometrics", "data/mnist"),
     "mnist-r": data_step("mnist-r", "data/mnist_r"),
     **{name: train_step(name) for name in EXPERIMENTS},
     "figures": runs_step("figures", *FIGURES, results=("figures",), needs=tuple(EXPERIMENTS)),

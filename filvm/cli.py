@@ -77,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         default=["mnist"],
-        help="mnist (default), thickness (of all strokes), mnist-r (rotated digits)",
+        help="mnist (default), thickness (of all strokes), mnist-r (rotated digits), "
+        "morphometrics (six measures of every digit's shape)",
     )
     data.set_defaults(command=_data)
 
@@ -169,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument(
         "target",
         nargs="*",
-        help="mnist, mnist-r, thickness, train, figures, notebooks, or the name of an experiment "
-        "or of a notebook (default: all)",
+        help="mnist, mnist-r, thickness, morphometrics, train, figures, notebooks, or the name of "
+        "an experiment or of a notebook (default: all)",
     )
     reproduce.add_argument(
         "--jobs", type=int, default=2, help="how much to make side by side (default: 2)"
@@ -294,8 +295,8 @@ def _beyond(arguments: argparse.Namespace) -> None:
     for name in BEYOND:
         _train_one(name, arguments)
     folder = arguments.runs / arguments.profile / "beyond"
-    draw_beyond(FinishedRun(**vars(_run("invertible-mnist", arguments))), folder)
-    print(f"{folder}/beyond.md and undone.png")
+    draw_beyond(FinishedRun(**vars(_run(BEYOND[0], arguments))), folder)
+    print(f"{folder}/beyond.md, undone.png and traversals.png")
 
 
 def _publish(arguments: argparse.Namespace) -> None:

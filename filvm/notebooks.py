@@ -56,6 +56,10 @@ def trained(*names: str) -> Run:
         from IPython.display import clear_output
 
         clear_output()  # of the epochs
+    import tensorflow as tf
+
+    # It advises against many models in one process, which is what is done here on purpose.
+    tf.get_logger().setLevel("ERROR")
     for name in names:
         print(f"{name}: trained (profile {profile})")
     return run

@@ -19,7 +19,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from filvm.data import MnistError, load_mnist, load_rotated_mnist, load_thickness
+from filvm.data import (
+    MnistError,
+    load_mnist,
+    load_morphometrics,
+    load_rotated_mnist,
+    load_thickness,
+)
 from filvm.data.mnist import SAMPLE_SOURCE
 from filvm.experiments import BEYOND, EXPERIMENTS, FinishedRun, Run, RunError, run_experiment
 from filvm.experiments.invertible import NOTEBOOK
@@ -35,6 +41,7 @@ DATA = {
     "mnist": "mnist/source.json",
     "mnist-r": "mnist_r/made.json",
     "thickness": "mnist/thickness.csv",
+    "morphometrics": "mnist/morphometrics.csv",
 }
 LARGE = 5 * 2**28  # bytes; a process that has had so much makes room for a new one
 FIRST_FIGURE = "figure_03"  # it is there minutes after the start
@@ -68,7 +75,7 @@ class Step:
 
 
 def make_data(what: str, run: Run) -> None:
-    """Find or download MNIST ("mnist"), or make "thickness" or "mnist-r" of it."""
+    """Find or download MNIST ("mnist"), or make the rest of `DATA` of it."""
     digits = load_mnist(
         run.data_dir, require_mnist=run.require_mnist, retry_download=what == "mnist"
     )
@@ -83,6 +90,8 @@ def make_data(what: str, run: Run) -> None:
         )
     elif what == "thickness":
         load_thickness(digits, run.data_dir)
+    elif what == "morphometrics":
+        load_morphometrics(digits, run.data_dir)
     else:
         load_rotated_mnist(digits, run.data_dir)
 
@@ -154,8 +163,9 @@ def _stands_in(record: Path) -> bool:
 def _needs_of(notebook: Path, report: tuple[str, ...]) -> tuple[str, ...]:
     """What a notebook asks for with `trained(...)`, and the data; nothing if it never asks."""
     needs: list[str] = []
+    data = [name for one in report for name in EXPERIMENTS[one].data]
     for names in re.findall(r"trained\(([^)]*)\)", notebook.read_text("utf-8")):
-        needs += [*(re.findall(r"[\w-]{2,}", names) if "*" not in names else report), *DATA]
+        needs += [*(re.findall(r"[\w-]{2,}", names) if "*" not in names else report), *data]
     return tuple(dict.fromkeys(needs))
 
 

@@ -24,7 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filvm import files
-from filvm.data import MnistError, mnist, rotated, thickness
+from filvm.data import MnistError, mnist, rotated
+from filvm.data import morphometrics as table_of
 from filvm.data.sequences import (
     LARGEST_EXACT,
     MOST_NUMBERS,
@@ -256,9 +257,9 @@ def test_a_table_of_thickness_is_whole_or_made_anew(content):
     rows = content.decode("latin-1")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "thickness.csv")
-        path.write_bytes(f"# any{thickness._rows_digest(rows)}\n{rows}".encode())
-        read = thickness._read_table(path, "# any", 2)
-    assert read is None or (read.shape == (2,) and read.dtype == np.float64)
+        path.write_bytes(f"# any{table_of._rows_digest(rows)}\n{rows}".encode())
+        read = table_of._read_table(path, "# any", ("thickness",), 2)
+    assert read is None or [(a.shape, a.dtype) for a in read.values()] == [((2,), np.float64)]
 
 
 @fuzzed

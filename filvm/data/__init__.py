@@ -1,6 +1,16 @@
 """Where samples come from. Nothing here imports TensorFlow."""
 
 from filvm.data.mnist import Mnist, MnistError, load_mnist, to_float
+from filvm.data.morphometrics import (
+    MORPHOMETRICS,
+    StrokeSteps,
+    Thickness,
+    load_morphometrics,
+    load_thickness,
+    measure_shapes,
+    stroke_steps,
+    stroke_thickness,
+)
 from filvm.data.rotated import RotatedMnist, load_rotated_mnist, rotate_images
 from filvm.data.sequences import (
     Sequences,
@@ -10,15 +20,9 @@ from filvm.data.sequences import (
     split_sequences,
 )
 from filvm.data.side_information import Categorical, Continuous
-from filvm.data.thickness import (
-    StrokeSteps,
-    Thickness,
-    load_thickness,
-    stroke_steps,
-    stroke_thickness,
-)
 
 __all__ = [
+    "MORPHOMETRICS",
     "Categorical",
     "Continuous",
     "Mnist",
@@ -28,9 +32,11 @@ __all__ = [
     "StrokeSteps",
     "Thickness",
     "load_mnist",
+    "load_morphometrics",
     "load_rotated_mnist",
     "load_thickness",
     "make_sequences",
+    "measure_shapes",
     "rotate_images",
     "sequences_from_lists",
     "sequences_to_lists",

@@ -8,6 +8,7 @@ from filvm.experiments import (
     invertible,
     lens_mnist,
     lens_mnist_r,
+    lens_morpho,
     lens_sequences,
     oracles,
     vae_mnist,
@@ -29,9 +30,12 @@ EXPERIMENTS = {  # in an order in which each finds what it needs
         *lens_sequences.EXPERIMENTS,
         flow_density.EXPERIMENT,
         *invertible.EXPERIMENTS,
+        *lens_morpho.EXPERIMENTS,
     )
 }
-BEYOND = tuple(experiment.name for experiment in invertible.EXPERIMENTS)  # not the report's
+BEYOND = tuple(  # not the report's
+    experiment.name for experiment in (*invertible.EXPERIMENTS, *lens_morpho.EXPERIMENTS)
+)
 
 __all__ = [
     "BEYOND",

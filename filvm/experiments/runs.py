@@ -58,7 +58,7 @@ class Experiment:
         profiles: a frozen dataclass of settings for each of `PROFILES`.
         train: (settings, run) -> metrics; trains, and leaves the model in `run.model_folder`.
         needs: the experiments whose models it builds on.
-        data: what of "mnist", "mnist-r" and "thickness" it reads.
+        data: what of `filvm.reproduce.DATA` it reads.
         distributable: whether it trains with `training.fit`, which knows of strategies.
     """
 

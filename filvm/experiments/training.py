@@ -63,6 +63,7 @@ def shuffled_batches(
     first_epoch: int,
     epochs: int,
     transform: Callable[[Any], Any] | None = None,
+    distort: Callable[[Any, tf.Tensor], Any] | None = None,
 ) -> tf.data.Dataset:
     """Batches of epochs `first_epoch` to `epochs` - 1, each in an order of its own.
 
@@ -73,6 +74,7 @@ def shuffled_batches(
             batch by batch; other arrays are held in memory.
         batch_size: the last, partial batch of an epoch is left out: another epoch has its samples.
         transform: applied to each batch, for example pixels to floats.
+        distort: applied after it, with a seed, int64 [2], that no other batch has.
     """
     n = len(tf.nest.flatten(arrays)[0])
     size = min(batch_size, n)
@@ -84,17 +86,55 @@ def shuffled_batches(
         )
         return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
 
-    def gather(indices: tf.Tensor) -> Any:
+    def gather(step: tf.Tensor, indices: tf.Tensor) -> Any:
         batch = tf.nest.map_structure(lambda read: read(indices), readers)
-        return batch if transform is None else transform(batch)
+        batch = batch if transform is None else transform(batch)
+        # Steps count downwards: an epoch of that number has shuffled with the same seed.
+        return batch if distort is None else distort(batch, tf.stack([np.int64(seed), -1 - step]))
 
     return (
         tf.data.Dataset.range(first_epoch, epochs)
         .flat_map(one_epoch)
+        .enumerate(first_epoch * (n // size))
         .map(gather, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
         .with_options(options_of_batches())
     )
+
+
+def distorted(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
+    """A share of images turned, stretched, sheared and shifted a little, each at random.
+
+    Every one of them by up to 12 degrees, 0.15 of its width and of its height, a quarter of its
+    height sideways, and 0.7 pixels. What comes in at the border is 0.
+
+    Args:
+        images: float32 [n, height, width, channels].
+        seed: [2], for stateless random numbers.
+        share: of the images, the others stay as they are.
+    """
+    n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    most = [math.radians(12.0), 0.15, 0.15, 0.25, 0.7, 0.7, 1.0]
+    angle, wider, higher, shear, right, down, which = tf.unstack(
+        tf.random.stateless_uniform([7, n], seed, -1.0) * tf.constant(most)[:, tf.newaxis]
+    )
+    # Where in the old image a pixel of the new one comes from, seen from the middle.
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    of_x, of_y = ((1 + wider) * cos, shear - sin), (sin, (1 + higher) * cos)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    zeros = tf.zeros([n])
+    rows = (
+        *(*of_x, x - of_x[0] * x - of_x[1] * y + right),
+        *(*of_y, y - of_y[0] * x - of_y[1] * y + down),
+    )
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([*rows, zeros, zeros], axis=1),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+    )
+    return tf.where((which < 2 * share - 1)[:, tf.newaxis, tf.newaxis, tf.newaxis], moved, images)
 
 
 def options_of_batches() -> tf.data.Options:

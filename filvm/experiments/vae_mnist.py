@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ class Settings:
     epochs: int = 24
     batch_size: int = 128
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
+    distorted: float = 0.0  # share of the digits of a batch that are distorted a little, at random
     validation: int = 5_000  # of the training digits, the last ones: they choose the weights
     train_limit: int = 0  # train on the first so many digits; 0: on all the others
     test_limit: int = 0  # measure on the first so many test images; 0: on all
@@ -73,6 +75,7 @@ def train_vae(
     from filvm.experiments.training import (
         ReconstructionError,
         cosine_adam,
+        distorted,
         fit,
         seconds_to_reach,
         shuffled_batches,
@@ -93,6 +96,7 @@ def train_vae(
             first_epoch=first_epoch,
             epochs=settings.epochs,
             transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
+            distort=partial(distorted, share=settings.distorted) if settings.distorted else None,
         )
 
     held_out = to_float(validation)

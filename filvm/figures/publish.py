@@ -30,7 +30,7 @@ def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
         for kind in ("md", "csv", "png"):
             wanted[docs / f"ablations.{kind}"] = made / "ablations" / f"ablations.{kind}"
     if (made / "beyond" / "beyond.md").is_file():
-        for name in ("beyond.md", "undone.png"):
+        for name in ("beyond.md", "undone.png", "traversals.png"):
             wanted[docs / name] = made / "beyond" / name
     if missing := sorted(str(source) for source in wanted.values() if not source.is_file()):
         raise RunError(

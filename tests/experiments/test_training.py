@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from filvm.experiments import EXPERIMENTS, Run, run_experiment
-from filvm.experiments.training import TrainingDiverged, shuffled_batches
+from filvm.experiments.training import TrainingDiverged, distorted, shuffled_batches
 
 
 def train_command(folder, data_dir, *settings):
@@ -132,6 +134,42 @@ def test_every_epoch_has_an_order_of_its_own_whether_or_not_it_is_reached_anew()
     assert whole[2:] == continued
     assert whole[:2] != whole[2:4]
     assert len({value for batch in whole[:2] for value in batch}) == 16
+
+
+def test_distortions_too_are_the_same_wherever_training_goes_on():
+    def sums(first_epoch):
+        images = np.random.default_rng(0).uniform(size=[20, 9, 7, 1]).astype(np.float32)
+        batches = shuffled_batches(
+            images,
+            8,
+            seed=3,
+            first_epoch=first_epoch,
+            epochs=3,
+            distort=partial(distorted, share=0.5),
+        )
+        return [float(tf.reduce_sum(batch)) for batch in batches]
+
+    whole = sums(0)
+    assert whole[2:] == sums(1)
+    assert len(set(whole)) == 6
+
+
+def test_so_many_images_are_distorted_each_in_its_own_way_and_not_by_much():
+    images = np.zeros([400, 28, 28, 1], np.float32)
+    images[:, 10:18, 12:16] = 1.0
+    again = distorted(tf.constant(images), [0, 1], 0.6).numpy()
+    changed = (again != images).any(axis=(1, 2, 3))
+    assert abs(changed.mean() - 0.6) < 0.08
+    assert len(np.unique(again[changed].sum(axis=(1, 2, 3)))) > 0.9 * changed.sum()
+    # The middle moves by the shift, sheared with the rest; the area changes by the two stretches.
+    area = again.sum(axis=(1, 2, 3))
+    rows, columns = np.arange(28)[:, None], np.arange(28)[None, :]
+    for place, middle in ((rows, 13.5), (columns, 13.5)):
+        of_each = (again[..., 0] * place).sum(axis=(1, 2)) / area
+        assert np.abs(of_each - middle).max() < 1.3
+        assert of_each[changed].std() > 0.2
+    assert (np.abs(area / 32.0 - 1.0) < 0.5).all()
+    np.testing.assert_array_equal(distorted(tf.constant(images), [0, 1], 0.0), images)
 
 
 def test_a_set_smaller_than_a_batch_still_trains():

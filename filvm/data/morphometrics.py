@@ -1,12 +1,19 @@
-"""Stroke thickness of handwritten digits: Morpho-MNIST's measure, for whole data sets at once.
+"""Shape of handwritten digits: Morpho-MNIST's measures, for whole data sets at once.
 
 For one image (Castro et al. 2018, arXiv:1809.10780, section 3; section 3.1 of the report)
 
     upsampled = uint8(255 * blur(clip(cubic(image, 4x))))      # Gaussian of sigma 2 * 4 / 6
     binary    = upsampled >= (min(upsampled) + max(upsampled)) / 2
-    thickness = 2 * mean(distance to the background, over the medial axis of binary) / 4
+    skeleton  = medial axis of binary
+    thickness = 2 * mean(distance to the background, over the skeleton) / 4
+    area      = sum(binary) / 16
+    length    = sum(distances between neighbours on the skeleton, of 8 each) / 4
+    slant     = atan(-shear), shear = mu_xy / mu_yy, central moments of upsampled, y downwards
+    width     = the middle 98 % of upsampled along x - shear (y - mean of y), / 4
+    height    = the middle 98 % of upsampled along y, / 4
 
-in pixels of the original image. The original takes one image at a time. Here
+in pixels of the original image, its area in their squares, and the slant in degrees: a stroke that
+leans to the right has a positive one. The original takes one image at a time. Here
 
 - upsampling and blurring are linear maps of the rows and of the columns, so that a batch is a few
   matrix products;
@@ -24,6 +31,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,33 +46,25 @@ if TYPE_CHECKING:
     from filvm.data.mnist import Mnist
 
 UPSCALE = 4
-MEASURE_VERSION = 1  # raise it when stroke_thickness gives other numbers: cached tables are remade
+MEASURE_VERSION = 1  # raise it when the measures give other numbers: cached tables are remade
+MORPHOMETRICS = ("thickness", "area", "length", "slant", "width", "height")
 
 # What one call of medial_axis, and one task of the process pool, get: upsampled pixels. The first
 # keeps the mosaic in the processor's cache, the second bounds a process's memory to about 150 MB.
 _PIXELS_PER_MOSAIC = 128 * 112 * 112
 _PIXELS_PER_TASK = 1024 * 112 * 112
 
-_MOST_PER_ROW = 64  # bytes of the table; more are not read
+_MOST_PER_ROW = 128  # bytes of the table; more are not read
+_MIDDLE = (0.01, 0.99)  # of the brightness, from where to where width and height go
 
 
 def stroke_thickness(
     images: np.ndarray, *, num_workers: int | None = None, progress: bool | None = None
 ) -> np.ndarray:
-    """Return the mean stroke thickness of every image, in pixels.
+    """Return the mean stroke thickness of every image, in pixels: float64 array [n].
 
-    Parameters
-    ----------
-    images : uint8, or float in [0, 1], shape [n, height, width] or [n, height, width, 1]
-        Bright strokes on a dark ground, of any size.
-    num_workers : processes to use; all cores by default. Small batches stay in this process.
-    progress : show a progress bar; by default, on a terminal only.
-
-    Returns
-    -------
-    float64 array [n]. An image without contrast (blank, or one grey all over) has no stroke: its
-    thickness is nan. Less than one grey level of 255 is no contrast. A single bright pixel is a
-    stroke like any other: the blur makes it 1.118 px thick.
+    As `measure_shapes`, which has the arguments, when asked for that measure alone. A single bright
+    pixel is a stroke like any other: the blur makes it 1.118 px thick.
 
     Examples
     --------
@@ -74,10 +74,49 @@ def stroke_thickness(
     >>> stroke_thickness(np.stack([bar, np.zeros_like(bar)])).round(1)
     array([3.8, nan])
     """
+    names = ("thickness",)
+    return measure_shapes(images, names, num_workers=num_workers, progress=progress)["thickness"]
+
+
+def measure_shapes(
+    images: np.ndarray,
+    names: Sequence[str] = MORPHOMETRICS,
+    *,
+    num_workers: int | None = None,
+    progress: bool | None = None,
+) -> dict[str, np.ndarray]:
+    """Return measures of the shape of every image, by name.
+
+    Parameters
+    ----------
+    images : uint8, or float in [0, 1], shape [n, height, width] or [n, height, width, 1]
+        Bright strokes on a dark ground, of any size.
+    names : which of `MORPHOMETRICS`.
+    num_workers : processes to use; all cores by default. Small batches stay in this process.
+    progress : show a progress bar; by default, on a terminal only.
+
+    Returns
+    -------
+    float64 arrays [n]. An image without contrast (blank, or one grey all over) has no stroke: its
+    measures are nan. Less than one grey level of 255 is no contrast.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bar = np.zeros([28, 28], np.uint8)
+    >>> bar[4:24, 12:16] = 255
+    >>> {name: values.round(0).item() for name, values in measure_shapes(bar[np.newaxis]).items()}
+    {'thickness': 4.0, 'area': 80.0, 'length': 25.0, 'slant': 0.0, 'width': 5.0, 'height': 20.0}
+    """
+    if unknown := set(names) - set(MORPHOMETRICS):
+        raise ValueError(
+            f"there is no measure {', '.join(sorted(unknown))}; there are {MORPHOMETRICS}"
+        )
     images = _checked_images(images)
     num_images, height, width = images.shape
+    measured = np.empty([num_images, len(names)])
     if num_images == 0:
-        return np.empty(0)
+        return dict(zip(names, measured.T, strict=True))
 
     import joblib
     from tqdm import tqdm
@@ -89,17 +128,19 @@ def stroke_thickness(
     if num_workers < 1:
         raise ValueError(f"num_workers must be at least 1, got {num_workers}")
     parallel = joblib.Parallel(n_jobs=min(num_workers, len(starts)), return_as="generator")
-    tasks = (joblib.delayed(_thickness_of)(images[start : start + per_task]) for start in starts)
+    tasks = (
+        joblib.delayed(_measures_of)(images[start : start + per_task], tuple(names))
+        for start in starts
+    )
 
     hidden = None if progress is None else not progress
-    thickness = np.empty(num_images)
     with deaf_to_ctrl_c():
         parts = parallel(tasks)
-    with tqdm(total=num_images, desc="thickness", unit="image", disable=hidden) as bar:
+    with tqdm(total=num_images, desc=", ".join(names), unit="image", disable=hidden) as bar:
         for start, part in zip(starts, parts, strict=True):
-            thickness[start : start + len(part)] = part
+            measured[start : start + len(part)] = part
             bar.update(len(part))
-    return thickness
+    return dict(zip(names, measured.T, strict=True))
 
 
 @dataclass(frozen=True)
@@ -155,25 +196,55 @@ def load_thickness(
     changed, is made again and replaced in one step.
     """
     path = Path(data_dir) / "mnist" / "thickness.csv"
-    source = f"# stroke thickness, version {MEASURE_VERSION}, of digits {mnist.sha256}"
+    train, test = _load(mnist, path, "stroke thickness", ("thickness",), num_workers, progress)
+    return Thickness(train=train["thickness"], test=test["thickness"])
+
+
+def load_morphometrics(
+    mnist: Mnist,
+    data_dir: str | Path = "data",
+    *,
+    num_workers: int | None = None,
+    progress: bool | None = None,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return all `MORPHOMETRICS` of the training and of the test digits, by name.
+
+    They are kept in `mnist/morphometrics.csv`, as `load_thickness` keeps its own.
+    """
+    path = Path(data_dir) / "mnist" / "morphometrics.csv"
+    return _load(mnist, path, "morphometrics", MORPHOMETRICS, num_workers, progress)
+
+
+def _load(
+    mnist: Mnist,
+    path: Path,
+    title: str,
+    names: tuple[str, ...],
+    num_workers: int | None,
+    progress: bool | None,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    source = f"# {title}, version {MEASURE_VERSION}, of digits {mnist.sha256}"
     num_train = len(mnist.train_images)
-    thickness = _read_table(path, source, num_train + len(mnist.test_images))
-    if thickness is None:
+    measured = _read_table(path, source, names, num_train + len(mnist.test_images))
+    if measured is None:
         images = np.concatenate([mnist.train_images, mnist.test_images])
         with exclusive(path):
-            thickness = stroke_thickness(images, num_workers=num_workers, progress=progress)
-            _write_table(path, source, thickness, num_train)
+            measured = measure_shapes(images, names, num_workers=num_workers, progress=progress)
+            _write_table(path, source, measured, num_train)
             # Rounded as in the table: who makes it trains with what all others will.
-            thickness = _read_table(path, source, len(images))
-    return Thickness(train=thickness[:num_train], test=thickness[num_train:])
+            measured = _read_table(path, source, names, len(images))
+    train = {name: values[:num_train] for name, values in measured.items()}
+    return train, {name: values[num_train:] for name, values in measured.items()}
 
 
 def _rows_digest(rows: str) -> str:
     return f", rows {hashlib.sha256(rows.encode()).hexdigest()}"
 
 
-def _read_table(path: Path, source: str, num_rows: int) -> np.ndarray | None:
-    """Return the thickness column, or None where there is no table, another's, or a damaged one."""
+def _read_table(
+    path: Path, source: str, names: tuple[str, ...], num_rows: int
+) -> dict[str, np.ndarray] | None:
+    """Return the columns by name, or None where there is no table, another's, or a damaged one."""
     import pandas as pd
 
     most = len(source) + _MOST_PER_ROW * (num_rows + 8)
@@ -182,21 +253,23 @@ def _read_table(path: Path, source: str, num_rows: int) -> np.ndarray | None:
             heading, rows = file.read(most).decode("utf-8").split("\n", maxsplit=1)
         if heading != source + _rows_digest(rows):
             return None
-        table = pd.read_csv(io.StringIO(rows), usecols=["thickness"], dtype=np.float64)
+        table = pd.read_csv(io.StringIO(rows), usecols=names, dtype=np.float64)
     except (FileNotFoundError, ValueError):  # not there; not text, a single line, or no table
         return None
-    return table["thickness"].to_numpy(copy=True) if len(table) == num_rows else None
+    if len(table) != num_rows:
+        return None
+    return {name: table[name].to_numpy(copy=True) for name in names}
 
 
-def _write_table(path: Path, source: str, thickness: np.ndarray, num_train: int) -> None:
+def _write_table(path: Path, source: str, measured: dict[str, np.ndarray], num_train: int) -> None:
     import pandas as pd
 
-    num_test = len(thickness) - num_train
+    num_test = len(next(iter(measured.values()))) - num_train
     table = pd.DataFrame(
         {
             "index": np.concatenate([np.arange(num_train), np.arange(num_test)]),
             "split": np.repeat(["train", "test"], [num_train, num_test]),
-            "thickness": thickness,
+            **measured,
         }
     )
     rows = table.to_csv(index=False, float_format="%.6f", na_rep="nan", lineterminator="\n")
@@ -291,32 +364,81 @@ def _medial_axis(binary: np.ndarray, ties: np.ndarray) -> tuple[np.ndarray, np.n
     return medial_axis(binary, return_distance=True, rng=_TiesByOrder(ties))
 
 
-def _thickness_of(images: np.ndarray) -> np.ndarray:
-    """Return the thickness of one task's images (checked: [n, h, w])."""
+def _measures_of(images: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Return the measures of one task's images (checked: [n, h, w]), [n, len(names)]."""
     upsampled = _upsample(images)
     binary = _binarise(upsampled)
-    has_contrast = _has_contrast(images, upsampled)
-    thickness = np.full(len(images), np.nan)
+    has_contrast = np.flatnonzero(_has_contrast(images, upsampled))
+    found = {name: np.full(len(images), np.nan) for name in MORPHOMETRICS}
+    if "area" in names:
+        found["area"][has_contrast] = binary[has_contrast].sum(axis=(1, 2)) / UPSCALE**2
+    if {"thickness", "length"} & set(names):
+        found["thickness"][has_contrast], found["length"][has_contrast] = _of_skeletons(
+            binary[has_contrast]
+        )
+    if {"slant", "width", "height"} & set(names):
+        for one in has_contrast:
+            slant, width, height = _of_parallelogram(upsampled[one])
+            found["slant"][one], found["width"][one], found["height"][one] = slant, width, height
+    return np.stack([found[name] for name in names], axis=1)
+
+
+def _of_skeletons(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return thickness and length of images [n, h, w] that have a foreground."""
+    thickness, length = np.empty(len(binary)), np.empty(len(binary))
 
     # Outside its borders an image has no background, in a mosaic it would: these few go alone.
     on_border = binary[:, [0, -1], :].any(axis=(1, 2)) | binary[:, :, [0, -1]].any(axis=(1, 2))
     ties = _tie_order(*binary.shape[1:])
-    for i in np.flatnonzero(has_contrast & on_border):
+    for i in np.flatnonzero(on_border):
         skeleton, distance = _medial_axis(binary[i], ties[binary[i]])
         thickness[i] = 2.0 * distance[skeleton].mean() / UPSCALE
+        length[i] = _length(skeleton[np.newaxis]).item()
 
     # The others by the width of their strokes' box: a narrow 1 beside a wide 0 would waste space.
-    inside = np.flatnonzero(has_contrast & ~on_border)
+    inside = np.flatnonzero(~on_border)
     inside = inside[np.argsort(binary[inside].any(axis=1).sum(axis=1), kind="stable")]
     per_mosaic = max(1, _PIXELS_PER_MOSAIC // ties.size)
     for start in range(0, len(inside), per_mosaic):
         chosen = inside[start : start + per_mosaic]
-        thickness[chosen] = _thickness_in_mosaic(binary[chosen])
-    return thickness
+        thickness[chosen], length[chosen] = _in_mosaic(binary[chosen])
+    return thickness, length
 
 
-def _thickness_in_mosaic(binary: np.ndarray) -> np.ndarray:
-    """Return the thickness of images [n, h, w] whose foreground is clear of the border.
+def _length(skeletons: np.ndarray) -> np.ndarray:
+    """Return the length of skeletons [n, h, w]: every pair of neighbours counts its distance."""
+    pairs = (
+        (1.0, skeletons[:, :, :-1] & skeletons[:, :, 1:]),
+        (1.0, skeletons[:, :-1] & skeletons[:, 1:]),
+        (np.sqrt(2.0), skeletons[:, :-1, :-1] & skeletons[:, 1:, 1:]),
+        (np.sqrt(2.0), skeletons[:, :-1, 1:] & skeletons[:, 1:, :-1]),
+    )
+    return sum(distance * pair.sum(axis=(1, 2)) for distance, pair in pairs) / UPSCALE
+
+
+def _of_parallelogram(upsampled: np.ndarray) -> tuple[float, float, float]:
+    """Return slant, width and height of one image [h, w] that is not black all over."""
+    weight = upsampled / upsampled.sum(dtype=np.float64)
+    height, width = weight.shape
+    x, y = np.arange(width), np.arange(height)
+    of_rows, of_columns = weight.sum(axis=1), weight.sum(axis=0)
+    mean_x, mean_y = of_columns @ x, of_rows @ y
+    mu_xy, mu_yy = (y - mean_y) @ weight @ (x - mean_x), of_rows @ (y - mean_y) ** 2
+    shear = mu_xy / mu_yy if mu_yy > 0 else 0.0
+
+    # The share of each share of x below 0, 1, 2, ...; what is beyond the last is never below it.
+    sheared = x + 0.5 - shear * (y[:, np.newaxis] - mean_y)
+    bins = np.clip(np.floor(sheared).astype(np.int64) + 1, 0, width)
+    below_x = np.bincount(bins.ravel(), weight.ravel(), width + 1)[:width].cumsum()
+    below_y = np.concatenate([[0.0], of_rows.cumsum()[:-1]])
+    left, right = np.interp(_MIDDLE, below_x, x)
+    top, bottom = np.interp(_MIDDLE, below_y, y)
+    slant = np.degrees(np.arctan(-shear))
+    return float(slant), float(right - left) / UPSCALE, float(bottom - top) / UPSCALE
+
+
+def _in_mosaic(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return thickness and length of images [n, h, w] whose foreground is clear of the border.
 
     Every image is cropped to a window that holds its foreground; the windows, all of the size of
     the largest, are laid one below the other with a line of background around each. Neither the
@@ -338,7 +460,8 @@ def _thickness_in_mosaic(binary: np.ndarray) -> np.ndarray:
     skeleton, distance = _medial_axis(mosaic, ties)
     skeleton, distance = skeleton[1:].reshape(cells), distance[1:].reshape(cells)
     on_skeleton = np.sum(distance, axis=(1, 2), where=skeleton)
-    return 2.0 * on_skeleton / skeleton.sum(axis=(1, 2)) / UPSCALE
+    thickness = 2.0 * on_skeleton / skeleton.sum(axis=(1, 2)) / UPSCALE
+    return thickness, _length(skeleton)
 
 
 def _extent(occupied: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
