@@ -23,6 +23,14 @@ TRAIN = ("train", "vae-mnist", "--profile", "smoke")
 pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Who is started in the background, without job control, ignores it, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def filvm(*arguments, **options):
     command = [sys.executable, "-m", "filvm", *map(str, arguments)]
     return subprocess.Popen(
