@@ -20,7 +20,7 @@ REPRODUCE = $(FILVM) reproduce $(OPTIONS) --jobs $(JOBS)
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
 STRESS := benchmarks/check_numerics.py benchmarks/reproducibility.py benchmarks/fuzz.py benchmarks/fault_injection.py
-TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/models/test_vae.py tests/test_cli.py \
+TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/vae/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
 
 .PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond publish export test \

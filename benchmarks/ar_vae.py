@@ -33,16 +33,16 @@ import tf_keras as keras
 
 from filvm.data import load_morphometrics, to_float
 from filvm.experiments import EXPERIMENTS, Experiment, Run, lens_morpho, run_experiment
-from filvm.experiments.training import (
+from filvm.experiments.vae_mnist import split
+from filvm.runs.training import (
     cosine_adam,
     distorted,
     fit,
     shuffled_batches,
     steps_per_epoch,
 )
-from filvm.experiments.vae_mnist import split
-from filvm.models import ConvVAE
-from filvm.models.vae import gaussian_kl, sample_gaussian
+from filvm.vae import ConvVAE
+from filvm.vae.base import gaussian_kl, sample_gaussian
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import tensorflow as tf
 from filvm.data.mnist import SAMPLE_SOURCE
 from filvm.experiments import EXPERIMENTS, Run, run_experiment
 from filvm.files import write_json
-from filvm.models.lens_interface import Lens
+from filvm.lens.base import Lens
 
 
 def without_xla() -> None:

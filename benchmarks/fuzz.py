@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-READERS = ("filvm.files", "filvm.data", "filvm.experiments.runs", "zipfile", "gzip", "json.decoder")
+READERS = ("filvm.files", "filvm.data", "filvm.runs.run", "zipfile", "gzip", "json.decoder")
 
 
 def properties() -> dict:

@@ -32,9 +32,9 @@ def train(core: int, batch_size: int, steps: int, rounds: int) -> None:
     import tensorflow as tf
     import tf_keras as keras
 
-    from filvm.experiments.distribution import strategy_of
-    from filvm.experiments.training import cosine_adam, shuffled_batches
-    from filvm.models import ConvVAE
+    from filvm.runs.distributed import strategy_of
+    from filvm.runs.training import cosine_adam, shuffled_batches
+    from filvm.vae import ConvVAE
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     several = "TF_CONFIG" in os.environ

@@ -22,13 +22,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from filvm.saved_model import ServedModel
+from filvm.serving.check import ServedModel
 
 EXPORT = """
 import sys
 from filvm.experiments.lens_mnist import ATTRIBUTES, Settings
-from filvm.models import FILVM, ConvVAE, LensPipeline
-from filvm.serving import export_model
+from filvm.lens import FILVM, LensPipeline
+from filvm.vae import ConvVAE
+from filvm.serving.export import export_model
 lens = FILVM(8, ATTRIBUTES, hidden_units=Settings().hidden_units)
 export_model(LensPipeline(ConvVAE(8), lens), sys.argv[1], check=True)
 """

@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.experiments.training import cosine_adam, shuffled_batches
-from filvm.models import ConvVAE
+from filvm.runs.training import cosine_adam, shuffled_batches
+from filvm.vae import ConvVAE
 
 
 def images_of(n: int) -> np.ndarray:

@@ -215,7 +215,7 @@ def _train(arguments: argparse.Namespace) -> None:
         from filvm.experiments import RunError
 
         raise RunError("--set goes with one experiment at a time")
-    from filvm.experiments import distribution
+    from filvm.runs import distributed as distribution
 
     strategy = distribution.strategy_of(arguments.strategy) if arguments.strategy else None
     with distribution.naming_lost_workers(strategy):
@@ -266,7 +266,7 @@ def _figures(arguments: argparse.Namespace) -> None:
 def _notebooks(arguments: argparse.Namespace) -> None:
     from filvm.experiments import RunError
     from filvm.experiments.invertible import NOTEBOOK
-    from filvm.notebooks import execute, notebook_names
+    from filvm.report.notebooks import execute, notebook_names
 
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
@@ -279,7 +279,7 @@ def _notebooks(arguments: argparse.Namespace) -> None:
 
 def _ablations(arguments: argparse.Namespace) -> None:
     from filvm.experiments import ablations
-    from filvm.figures.report import draw_ablations
+    from filvm.report.figures import draw_ablations
 
     with timed("ablations"):
         table = ablations.run_all(_run("", arguments), arguments.jobs)
@@ -290,7 +290,7 @@ def _ablations(arguments: argparse.Namespace) -> None:
 
 def _beyond(arguments: argparse.Namespace) -> None:
     from filvm.experiments import BEYOND, FinishedRun
-    from filvm.figures.beyond import draw_beyond
+    from filvm.report.beyond import draw_beyond
 
     for name in BEYOND:
         _train_one(name, arguments)
@@ -300,15 +300,15 @@ def _beyond(arguments: argparse.Namespace) -> None:
 
 
 def _publish(arguments: argparse.Namespace) -> None:
-    from filvm.figures.publish import publish
+    from filvm.report.publish import publish
 
     for path in publish(_run("", arguments), arguments.to, Path("notebooks")):
         print(path)
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from filvm import serving
     from filvm.experiments import Run
+    from filvm.serving import export as serving
 
     run = Run("", arguments.profile, arguments.runs)
     folder = arguments.runs / arguments.profile / "serving"

@@ -98,8 +98,8 @@ def make_data(what: str, run: Run) -> None:
 
 def draw_figures(names: Sequence[str], run: Run) -> None:
     """Draw figures of finished runs into `figures/`; without names, all of them and RESULTS.md."""
-    from filvm.figures.report import FIGURES, draw
-    from filvm.figures.results import write_results
+    from filvm.report.figures import FIGURES, draw
+    from filvm.report.results import write_results
 
     if unknown := set(names) - set(FIGURES):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
@@ -116,7 +116,7 @@ def _train(name: str, run: Run) -> None:
 
 
 def _execute(name: str, run: Run) -> None:
-    from filvm.notebooks import execute
+    from filvm.report.notebooks import execute
 
     execute(name, run)
 

@@ -34,7 +34,7 @@ from filvm.data.sequences import (
 )
 from filvm.data.side_information import Categorical, Continuous, stack_side_information
 from filvm.experiments import Experiment, Run, RunError, run_experiment
-from filvm.experiments.distribution import read_tf_config
+from filvm.runs.distributed import read_tf_config
 from filvm.version import __version__
 
 EXAMPLES = int(os.environ.get("FILVM_FUZZ_EXAMPLES", 300))  # of each property
@@ -237,7 +237,7 @@ HISTORY = "epoch,seconds,loss\n1,0.5,10.25\n2,0.5,9\n"
 @fuzzed
 @given(st.one_of(spoilt(HISTORY.encode()), st.binary(max_size=60)))
 def test_a_history_has_a_row_of_numbers_for_every_epoch_or_is_refused(content):
-    from filvm.experiments.training import read_history
+    from filvm.runs.training import read_history
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "history.csv")

@@ -9,7 +9,7 @@ import numpy as np
 from filvm.data import to_float
 
 if TYPE_CHECKING:
-    from filvm.models import VAE
+    from filvm.vae import VAE
 
 CHUNK = 10_000  # images that are floats at one time
 
@@ -26,7 +26,7 @@ def reconstruction_report(vae: VAE, images: np.ndarray, *, seed: int = 0) -> dic
     Returns `mse` (through z_mean), `mse_sampled` (through one draw from q(z|x)), both per pixel,
     and the KL term in nats, in all and for each dimension. Holds `CHUNK` float images at a time.
     """
-    from filvm.models.vae import gaussian_kl
+    from filvm.vae.base import gaussian_kl
 
     rng = np.random.default_rng(seed)
     sums = np.zeros(2 + vae.latent_dim)

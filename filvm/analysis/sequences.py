@@ -11,7 +11,7 @@ from filvm.analysis.manipulation import traverse
 from filvm.data.sequences import Sequences, mean_steps, median_steps
 
 if TYPE_CHECKING:
-    from filvm.models import SequenceVAE
+    from filvm.vae import SequenceVAE
 
 
 def sequence_errors(

@@ -15,8 +15,8 @@ from filvm.experiments import (
     vae_mnist_r,
     vae_sequences,
 )
-from filvm.experiments.distribution import WorkerLost
-from filvm.experiments.runs import PROFILES, Experiment, FinishedRun, Run, RunError, run_experiment
+from filvm.runs.distributed import WorkerLost
+from filvm.runs.run import PROFILES, Experiment, FinishedRun, Run, RunError, run_experiment
 
 EXPERIMENTS = {  # in an order in which each finds what it needs
     experiment.name: experiment

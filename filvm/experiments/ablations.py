@@ -22,8 +22,8 @@ from filvm.data import load_thickness
 from filvm.experiments import lens_mnist
 from filvm.experiments.lens import profiles
 from filvm.experiments.lens_mnist import ILVM, NEEDS, REPORT, Settings
-from filvm.experiments.runs import Experiment, Run, run_experiment
 from filvm.processes import deaf_to_ctrl_c
+from filvm.runs.run import Experiment, Run, run_experiment
 
 SEEDS = (0, 1, 2)
 FULL = Settings()

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from filvm.experiments.runs import Experiment, Run, RunError
 from filvm.files import read_npz, replacing
+from filvm.runs.run import Experiment, Run, RunError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,8 +18,8 @@ import numpy as np
 from filvm.data import to_float
 from filvm.experiments import lens_mnist, lens_mnist_r, lens_sequences
 from filvm.experiments.lens import InvertibleSettings, encode_images, profiles
-from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist_r import rotated_digits
+from filvm.runs.run import Experiment, Run
 
 NOTEBOOK = "10_a_lens_that_can_be_undone"  # of what `filvm beyond` trains
 

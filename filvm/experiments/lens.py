@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from filvm.data import to_float
-from filvm.experiments.runs import Run
+from filvm.runs.run import Run
 
 if TYPE_CHECKING:
     from filvm.analysis.manipulation import Judge
     from filvm.data.side_information import Attribute
-    from filvm.models import VAE, Lens
+    from filvm.lens import Lens
+    from filvm.vae import VAE
 
 Samples = tuple[np.ndarray, dict[str, np.ndarray]]  # latents, and attributes by name
 
@@ -159,7 +160,7 @@ def fit_lens(
     """Train a lens on latents and their side information, or go on; return the seconds it took."""
     import tensorflow as tf
 
-    from filvm.experiments.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+    from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
 
     steps = steps_per_epoch(len(known[0]), settings.batch_size)
     lens.adapt(*known)

@@ -23,8 +23,8 @@ from filvm.experiments.lens import (
     make_lens,
     profiles,
 )
-from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist import split
+from filvm.runs.run import Experiment, Run
 
 NEEDS = ("vae-mnist", "oracles-mnist")
 SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*_1: 99.7 % of the prior
@@ -63,7 +63,7 @@ def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
     """VAE and lens as one model, and the seconds that training the lens took."""
     import tf_keras as keras
 
-    from filvm.models import LensPipeline
+    from filvm.lens import LensPipeline
 
     digits = run.mnist()
     thickness = load_thickness(digits, run.data_dir)

@@ -23,8 +23,8 @@ from filvm.experiments.lens import (
     make_lens,
     profiles,
 )
-from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist_r import rotated_digits, training_rows
+from filvm.runs.run import Experiment, Run
 
 NEEDS = ("vae-mnist-r", "oracles-mnist-r")
 ASKED_ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees
@@ -64,7 +64,7 @@ def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
     """VAE and lens as one model, and the seconds that training the lens took."""
     import tf_keras as keras
 
-    from filvm.models import LensPipeline
+    from filvm.lens import LensPipeline
 
     rotated = rotated_digits(run)
     vae = run.of("vae-mnist-r").model()

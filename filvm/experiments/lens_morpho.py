@@ -21,8 +21,8 @@ from filvm.experiments.lens import (
     make_lens,
     profiles,
 )
-from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist import split
+from filvm.runs.run import Experiment, Run
 
 NEEDS = ("vae-mnist-16",)
 ATTRIBUTES = tuple(Continuous(name) for name in MORPHOMETRICS)
@@ -63,7 +63,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train on the latents, save VAE and lens as one model, and measure on the test digits."""
     import tf_keras as keras
 
-    from filvm.models import LensPipeline
+    from filvm.lens import LensPipeline
 
     digits = run.mnist()
     known, _ = load_morphometrics(digits, run.data_dir)

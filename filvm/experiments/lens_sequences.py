@@ -23,7 +23,7 @@ from filvm.experiments.lens import (
     make_lens,
     profiles,
 )
-from filvm.experiments.runs import Experiment, Run
+from filvm.runs.run import Experiment, Run
 
 if TYPE_CHECKING:
     from filvm.analysis.manipulation import Effects
@@ -76,7 +76,7 @@ def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
     """VAE and lens as one model, and the seconds that training the lens took."""
     import tf_keras as keras
 
-    from filvm.models import LensPipeline
+    from filvm.lens import LensPipeline
 
     sequences = vae_sequences.splits_of(run.of("vae-sequences"))
     vae = run.of("vae-sequences").model()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist import split
 from filvm.experiments.vae_mnist_r import rotated_digits, training_rows
+from filvm.runs.run import Experiment, Run
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -99,7 +99,7 @@ def _train(
     import tf_keras as keras
 
     from filvm.analysis.oracles import compile_oracle, training_images
-    from filvm.experiments.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+    from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
 
     def samples(rows: slice) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         return images[rows], {name: values[rows] for name, values in targets.items()}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from filvm.data import to_float
-from filvm.experiments.runs import Experiment, Run
+from filvm.runs.run import Experiment, Run
 
 if TYPE_CHECKING:
-    from filvm.models import ConvVAE
+    from filvm.vae import ConvVAE
 
 REPORT_MSE = 0.01904  # section 5.1.1
 
@@ -72,7 +72,7 @@ def train_vae(
     import tensorflow as tf
     import tf_keras as keras
 
-    from filvm.experiments.training import (
+    from filvm.runs.training import (
         ReconstructionError,
         cosine_adam,
         distorted,
@@ -81,7 +81,7 @@ def train_vae(
         shuffled_batches,
         steps_per_epoch,
     )
-    from filvm.models import ConvVAE
+    from filvm.vae import ConvVAE
 
     steps = steps_per_epoch(len(images), settings.batch_size)
     keras.utils.set_random_seed(settings.seed)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from filvm.data import RotatedMnist, load_rotated_mnist, to_float
-from filvm.experiments.runs import Experiment, Run
 from filvm.experiments.vae_mnist import Settings as VaeSettings
 from filvm.experiments.vae_mnist import train_vae
+from filvm.runs.run import Experiment, Run
 
 REPORT_MSE = 0.01879  # section 5.1.1
 

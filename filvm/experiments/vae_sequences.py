@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from filvm.data.sequences import Sequences, SequenceSplits, split_sequences
-from filvm.experiments.runs import Experiment, Run
+from filvm.runs.run import Experiment, Run
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -70,8 +70,8 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     import tf_keras as keras
 
     from filvm.analysis.sequences import sequence_report
-    from filvm.experiments.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
-    from filvm.models import SequenceVAE
+    from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+    from filvm.vae import SequenceVAE
 
     sequences = splits(settings)
     steps = steps_per_epoch(len(sequences.train), settings.batch_size)

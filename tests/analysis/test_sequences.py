@@ -11,7 +11,7 @@ from filvm.analysis.sequences import (
     sequence_report,
 )
 from filvm.data.sequences import make_sequences, sequences_from_lists
-from filvm.models.sequence_vae import SequenceVAE
+from filvm.vae.sequence import SequenceVAE
 
 TRUE = sequences_from_lists([[10, 20, 30, 40], [5, 6, 7], [100, 150]], max_length=5)
 

@@ -14,10 +14,10 @@ from filvm.experiments import (
     ablations,
     run_experiment,
 )
-from filvm.figures.beyond import draw_beyond
-from filvm.figures.publish import publish
-from filvm.figures.report import FIGURES, draw, draw_ablations
-from filvm.figures.results import write_results
+from filvm.report.beyond import draw_beyond
+from filvm.report.figures import FIGURES, draw, draw_ablations
+from filvm.report.publish import publish
+from filvm.report.results import write_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
 

@@ -14,7 +14,8 @@ from filvm.figures.architectures import (
     vae_circles,
     vae_diagrams,
 )
-from filvm.models import FILVM, ILVM, ConvVAE, SequenceVAE
+from filvm.lens import FILVM, ILVM
+from filvm.vae import ConvVAE, SequenceVAE
 
 ATTRIBUTES = [Categorical("digit", 10), Continuous("thickness")]
 

@@ -1,0 +1,98 @@
+"""Equation (8) of the report, the objective of the lens models, as pure functions of tensors.
+
+    beta log p(z_K) + log p(z|z_K) + sum_j lambda_j log p(s_j|z_K)
+        - beta log q0(z_0) + beta sum_k log|det J_k(z_k)|,        z_0 ~ q0,  z* = z_K
+
+Its five terms are numbered as in the report's list below equation (6). lambda_j is 1 in the report;
+here every attribute has a weight. Term 2 is `filvm.vae.base.gaussian_log_likelihood` with the
+generative network's mean and a fixed variance: the report's negative squared error, up to a factor.
+All results are [batch], in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from filvm.vae.base import LOG_2_PI
+
+
+def standard_normal_log_prob(z_star: tf.Tensor) -> tf.Tensor:
+    """Term 1, log p(z_K): the unit Gaussian prior at z_star [batch, d]."""
+    return -0.5 * tf.reduce_sum(tf.square(z_star) + LOG_2_PI, axis=-1)
+
+
+def categorical_log_likelihood(probabilities: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Term 3 for a label: sum_k q_k log softmax(logits)_k, both tensors [batch, classes].
+
+    q is one-hot where the label is known, and the secondary network's distribution where it is not.
+    """
+    return -tf.nn.softmax_cross_entropy_with_logits(labels=probabilities, logits=logits)
+
+
+def continuous_log_likelihood(value: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+    """Term 3 for a number: a Gaussian of variance 1, both tensors [batch, 1] and scaled."""
+    return -0.5 * tf.reduce_sum(tf.square(value - mean) + LOG_2_PI, axis=-1)
+
+
+def base_log_prob(z_0: tf.Tensor, z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
+    """Term 4, log q0(z_0), q0 = N(z_mean, diag exp z_log_var); all tensors [batch, d]."""
+    return -0.5 * tf.reduce_sum(
+        tf.square(z_0 - z_mean) * tf.exp(-z_log_var) + z_log_var + LOG_2_PI, axis=-1
+    )
+
+
+def objective(
+    terms: Mapping[str, tf.Tensor], beta: float, attribute_weights: Mapping[str, float]
+) -> tf.Tensor:
+    """Equation (8), to be maximised, from the terms by name.
+
+    Args:
+        terms: `log_prior` (1), `log_likelihood_z` (2), `log_likelihood_<name>` for every attribute
+            (3), `log_q0` (4) and `log_det` (5), each [batch].
+        beta: weight of the KL part, 1 - 4 + 5.
+        attribute_weights: name -> lambda_j.
+    """
+    negative_kl = terms["log_prior"] - terms["log_q0"] + terms["log_det"]
+    side = [weight * terms[f"log_likelihood_{name}"] for name, weight in attribute_weights.items()]
+    return beta * negative_kl + terms["log_likelihood_z"] + tf.add_n(side)
+
+
+def spread(x: tf.Tensor) -> tf.Tensor:
+    """Standard deviation of each column of x [n, d]; with a gradient, 0, where nothing varies."""
+    return tf.sqrt(tf.maximum(tf.math.reduce_variance(x, axis=0), 1e-12))
+
+
+def gaussian_kernel(x: tf.Tensor, widths: Sequence[float] = (0.7, 1.5, 3.0)) -> tf.Tensor:
+    """exp(-|x_i - x_j|^2 / (2 width^2)), averaged over the widths: x [n, d] -> [n, n]."""
+    squared = tf.reduce_sum(tf.square(x[:, None, :] - x[None, :, :]), axis=-1)
+    return tf.add_n([tf.exp(-squared / (2.0 * width**2)) for width in widths]) / len(widths)
+
+
+def dependence(k_x: tf.Tensor, k_y: tf.Tensor) -> tf.Tensor:
+    """How much two variables have to do with each other, from their kernel matrices [n, n].
+
+        HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y))
+
+    with the unbiased estimate of the Hilbert-Schmidt independence criterion (Song et al. 2007,
+    arXiv:0704.2668, equation 5): 0 on average for independent variables, whatever n, and 1 for a
+    variable and itself. The denominator only scales: nothing flows back through it. A scalar; 0 for
+    fewer than 4 samples.
+    """
+    enough = tf.shape(k_x)[0] >= 4
+    n = tf.where(enough, tf.cast(tf.shape(k_x)[0], k_x.dtype), 4.0)
+
+    def hsic(k: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        sums, other_sums = tf.reduce_sum(k, axis=1), tf.reduce_sum(other, axis=1)
+        total = (
+            tf.reduce_sum(k * other)
+            + tf.reduce_sum(sums) * tf.reduce_sum(other_sums) / ((n - 1.0) * (n - 2.0))
+            - 2.0 * tf.reduce_sum(sums * other_sums) / (n - 2.0)
+        )
+        return total / (n * (n - 3.0))
+
+    without_diagonal = 1.0 - tf.eye(tf.shape(k_x)[0], dtype=k_x.dtype)
+    k_x, k_y = k_x * without_diagonal, k_y * without_diagonal
+    scale = tf.sqrt(tf.maximum(hsic(k_x, k_x), 1e-3) * tf.maximum(hsic(k_y, k_y), 1e-3))
+    return tf.where(enough, hsic(k_x, k_y) / tf.stop_gradient(scale), 0.0)

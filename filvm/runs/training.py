@@ -1,0 +1,337 @@
+"""Training that can be stopped at any moment and goes on where it was.
+
+After every epoch the weights, the optimiser and the history are saved. The order of samples is a
+function of the seed and the epoch, the noise one of the seed and the step, so a continued run
+sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import multiprocessing
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.analysis.reconstruction import squared_errors
+from filvm.runs.distributed import PartDone, check_same, copy_state, twin_of
+from filvm.runs.run import Run, RunError
+from filvm.files import first_line, replacing
+from filvm.vae import VAE
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+def cosine_adam(
+    learning_rate: float,
+    steps: int,
+    final_fraction: float = 0.01,
+    *,
+    beta_2: float = 0.999,
+    clip_norm: float = 0.0,
+) -> Any:
+    """Adam whose learning rate falls along half a cosine to `final_fraction` in `steps` steps.
+
+    With `clip_norm`, a gradient that is longer is shortened to it, all weights together.
+    """
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=final_fraction)
+    return keras.optimizers.Adam(schedule, beta_2=beta_2, global_clipnorm=clip_norm or None)
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Whole batches in n samples; a set smaller than one batch makes one."""
+    return max(1, n // batch_size)
+
+
+def shuffled_batches(
+    arrays: Any,
+    batch_size: int,
+    *,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+    transform: Callable[[Any], Any] | None = None,
+    distort: Callable[[Any, tf.Tensor], Any] | None = None,
+) -> tf.data.Dataset:
+    """Batches of epochs `first_epoch` to `epochs` - 1, each in an order of its own.
+
+    Under a `tf.distribute` strategy each replica gets its share of each batch.
+
+    Args:
+        arrays: a NumPy array, or a structure of arrays of equal length. A memory map is read
+            batch by batch; other arrays are held in memory.
+        batch_size: the last, partial batch of an epoch is left out: another epoch has its samples.
+        transform: applied to each batch, for example pixels to floats.
+        distort: applied after it, with a seed, int64 [2], that no other batch has.
+    """
+    n = len(tf.nest.flatten(arrays)[0])
+    size = min(batch_size, n)
+    readers = tf.nest.map_structure(_reader, arrays)
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(n), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+        )
+        return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
+
+    def gather(step: tf.Tensor, indices: tf.Tensor) -> Any:
+        batch = tf.nest.map_structure(lambda read: read(indices), readers)
+        batch = batch if transform is None else transform(batch)
+        # Steps count downwards: an epoch of that number has shuffled with the same seed.
+        return batch if distort is None else distort(batch, tf.stack([np.int64(seed), -1 - step]))
+
+    return (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(one_epoch)
+        .enumerate(first_epoch * (n // size))
+        .map(gather, num_parallel_calls=1, deterministic=True)
+        .prefetch(2)
+        .with_options(options_of_batches())
+    )
+
+
+def distorted(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
+    """A share of images turned, stretched, sheared and shifted a little, each at random.
+
+    Every one of them by up to 12 degrees, 0.15 of its width and of its height, a quarter of its
+    height sideways, and 0.7 pixels. What comes in at the border is 0.
+
+    Args:
+        images: float32 [n, height, width, channels].
+        seed: [2], for stateless random numbers.
+        share: of the images, the others stay as they are.
+    """
+    n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    most = [math.radians(12.0), 0.15, 0.15, 0.25, 0.7, 0.7, 1.0]
+    angle, wider, higher, shear, right, down, which = tf.unstack(
+        tf.random.stateless_uniform([7, n], seed, -1.0) * tf.constant(most)[:, tf.newaxis]
+    )
+    # Where in the old image a pixel of the new one comes from, seen from the middle.
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    of_x, of_y = ((1 + wider) * cos, shear - sin), (sin, (1 + higher) * cos)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    zeros = tf.zeros([n])
+    rows = (
+        *(*of_x, x - of_x[0] * x - of_x[1] * y + right),
+        *(*of_y, y - of_y[0] * x - of_y[1] * y + down),
+    )
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([*rows, zeros, zeros], axis=1),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+    )
+    return tf.where((which < 2 * share - 1)[:, tf.newaxis, tf.newaxis, tf.newaxis], moved, images)
+
+
+def options_of_batches() -> tf.data.Options:
+    """Of a dataset of batches: workers share these out rather than files; nothing tunes itself."""
+    options = tf.data.Options()
+    # The tuner looks after 10, 20, 40, ... ms, and whoever ends an iterator waits for its next
+    # look: an epoch, or its validation, took up to twice its time.
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
+
+
+def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """indices -> those rows of `array`."""
+    if not isinstance(array, np.memmap):
+        held = tf.constant(array)
+        return lambda indices: tf.gather(held, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        rows = tf.numpy_function(lambda chosen: array[chosen], [indices], array.dtype)
+        return tf.ensure_shape(rows, (None, *array.shape[1:]))
+
+    return read
+
+
+def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
+    """The rows of so many epochs in a `history.csv`; a RunError if it has not got them."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [
+                {name: float(value or "nan") for name, value in row.items()}
+                for row in itertools.islice(csv.DictReader(file), epochs)
+            ]
+    except (OSError, ValueError, TypeError, csv.Error):
+        rows = []
+    if [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
+        raise RunError(
+            f"{path} does not hold the {epochs} epochs that were trained: "
+            "give `--restart` to train anew"
+        )
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+
+class _Keep(keras.callbacks.Callback):
+    """After every epoch: history, best weights, checkpoint, in an order that survives a kill."""
+
+    def __init__(self, run: Run, model: keras.Model, monitor: str) -> None:
+        super().__init__()
+        self.writes = run.writes
+        self.path = run.folder / "history.csv"
+        self.monitor = monitor
+        self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
+        folder = run.folder / "checkpoint"
+        for unfinished in folder.glob("*/*_temp") if run.writes else ():
+            # TensorFlow's, of a kill or a full disk
+            shutil.rmtree(unfinished)
+        self.best_weights = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
+        )
+        self.last = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=model, epochs_done=self.epochs_done, best=self.best),
+            str(folder / "last"),
+            max_to_keep=1,
+        )
+        for manager in (self.best_weights, self.last):
+            # Made now: under a strategy no variable may appear on the chief alone, which saves.
+            _ = manager.checkpoint.save_counter
+        self.history: list[dict[str, float]] = []
+
+    def restore(self) -> int:
+        """Bring back the last checkpoint, if any; the number of epochs it has seen."""
+        try:
+            restored = self.last.restore_or_initialize()
+        except (tf.errors.OpError, ValueError) as error:  # after a power cut, for one
+            raise RunError(
+                f"{self.last.directory} cannot be read ({first_line(error)}): give `--restart` to "
+                "train anew"
+            ) from error
+        if restored:
+            self.history = read_history(self.path, int(self.epochs_done))
+        return len(self.history)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingDiverged(
+                f"the loss became {values['loss']} in epoch {epoch + 1}; the last good epoch is "
+                "kept: a lower learning_rate usually helps"
+            )
+        seconds = time.perf_counter() - self.began
+        self.history.append({"epoch": epoch + 1, "seconds": round(seconds, 3), **values})
+        if not self.writes:
+            return
+        with replacing(self.path) as temporary:
+            pd.DataFrame(self.history).to_csv(temporary, index=False)
+        if values[self.monitor] < float(self.best):
+            self.best.assign(values[self.monitor])
+            self.best_weights.save(checkpoint_number=epoch + 1)
+        self.epochs_done.assign(epoch + 1)
+        self.last.save(checkpoint_number=epoch + 1)
+
+
+def _lines(run: Run, keep: _Keep, epochs: int) -> keras.callbacks.Callback:
+    """Prints one line an epoch: which experiment, how far, its losses and its seconds."""
+
+    def say(epoch: int, logs: dict[str, float] | None) -> None:
+        row = keep.history[-1]
+        losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", keep.monitor))
+        print(
+            f"{run.name}: epoch {epoch + 1} of {epochs}: {losses}, {row['seconds']:.1f} s",
+            flush=True,
+        )
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=say)
+
+
+class ReconstructionError(keras.callbacks.Callback):
+    """Adds `val_mse` to every epoch: mean squared error through z_mean on held-out images."""
+
+    def __init__(self, vae: VAE, images: np.ndarray) -> None:
+        super().__init__()
+        self.vae = vae
+        self.images = images
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if logs is not None:
+            reconstructed = self.vae.reconstruct(self.images)
+            logs["val_mse"] = float(squared_errors(self.images, reconstructed).mean())
+
+
+def seconds_to_reach(history: list[dict[str, float]], name: str, level: float) -> float | None:
+    """Seconds of training until `name` was at most `level`; None if it never was."""
+    seconds = 0.0
+    for row in history:
+        seconds += row["seconds"]
+        if row[name] <= level:
+            return round(seconds, 1)
+    return None
+
+
+def fit(
+    model: keras.Model,
+    batches: Callable[[int], tf.data.Dataset],
+    *,
+    run: Run,
+    epochs: int,
+    steps: int,
+    validation: Any,
+    monitor: str = "val_loss",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> list[dict[str, float]]:
+    """Train a compiled model in `run`, or go on; end with the weights best on `validation`.
+
+    Args:
+        batches: first epoch -> batches from that epoch on (`shuffled_batches`).
+        steps: steps per epoch.
+        validation: a `tf.data.Dataset` of batches, never of the test split.
+        monitor: what the best weights have least of.
+
+    Returns one row per epoch, which `history.csv` holds too. Raises TrainingDiverged when the loss
+    is no longer a number; PartDone on a worker other than the chief, for which nothing is left.
+    """
+    model.optimizer.build(model.trainable_variables)
+    keep = _Keep(run, model, monitor)
+    trained = model if run.strategy is None else twin_of(model, run.strategy)
+    first = keep.restore()
+    callbacks = [*callbacks, keep]  # its row holds what the others add
+    if run.strategy is not None:
+        check_same(run.strategy, first, "the epochs it finds done")
+        check_same(run.strategy, steps, "its data")
+        copy_state(model, trained)
+        copy_back = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: copy_state(trained, model)
+        )
+        callbacks.insert(0, copy_back)
+    # Beside others in `filvm reproduce`, each line says whose it is.
+    beside = multiprocessing.parent_process() is not None
+    bar = not beside and ("ipykernel" in sys.modules or sys.stdout.isatty())
+    if run.writes and not bar:
+        callbacks.append(_lines(run, keep, epochs))
+    if run.writes and first:
+        print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
+    if first < epochs:
+        trained.fit(
+            batches(first),
+            epochs=epochs,
+            initial_epoch=first,
+            steps_per_epoch=steps,
+            validation_data=validation.with_options(options_of_batches()),
+            callbacks=callbacks,
+            verbose=1 if run.writes and bar else 0,
+        )
+    if not run.writes:
+        raise PartDone(run.name)
+    keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
+    return keep.history

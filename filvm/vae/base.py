@@ -1,0 +1,284 @@
+"""What every variational autoencoder here shares: the ELBO, training, encoding, saving.
+
+    log p(x) >= E_q(z|x)[log p(x|z)] - KL(q(z|x) || p(z))            (Kingma and Welling 2014)
+
+with p(z) = N(0, I) and q(z|x) = N(z_mean(x), diag exp z_log_var(x)); section 2.1 of the report,
+arXiv:1312.6114. The KL term is multiplied by `beta` (Higgins et al. 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.serving.signatures import Served
+
+PREDICT_BATCH = 1024
+LOG_2_PI = float(np.log(2.0 * np.pi))
+
+
+def gaussian_kl(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
+    """KL(N(m, s^2) || N(0, 1)) = (s^2 + m^2 - 1 - ln s^2) / 2, in nats, element by element.
+
+    Args: `z_mean` and `z_log_var` = ln s^2, any equal shapes. Returns that shape, never negative.
+    Source: appendix B of arXiv:1312.6114.
+    """
+    return 0.5 * (tf.math.expm1(z_log_var) - z_log_var + tf.square(z_mean))
+
+
+def bernoulli_log_likelihood(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """sum_i x_i ln p_i + (1 - x_i) ln(1 - p_i), p = sigmoid(logits), over all axes but the first.
+
+    Args: `x` in [0, 1] and `logits`, both [batch, ...]. Returns [batch], in nats.
+    """
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
+    return -tf.reduce_sum(cross_entropy, axis=tf.range(1, tf.rank(x)))
+
+
+def gaussian_log_likelihood(x: tf.Tensor, mean: tf.Tensor, variance: float) -> tf.Tensor:
+    """sum_i -((x_i - mean_i)^2 / variance + ln(2 pi variance)) / 2, over all axes but the first.
+
+    Args: `x` and `mean`, both [batch, ...]; `variance` > 0, fixed. Returns [batch], in nats.
+    """
+    variance = tf.cast(variance, x.dtype)
+    log_density = -0.5 * (tf.square(x - mean) / variance + LOG_2_PI + tf.math.log(variance))
+    return tf.reduce_sum(log_density, axis=tf.range(1, tf.rank(x)))
+
+
+def batch_noise(
+    draw: Callable[..., tf.Tensor], like: tf.Tensor, seed: tf.Tensor, **arguments: Any
+) -> tf.Tensor:
+    """Noise like `like` [batch, ...] from `draw`, one of `tf.random.stateless_...`.
+
+    A replica of a `tf.distribute` strategy draws for the whole batch of all replicas and keeps the
+    rows of its own share, so that several train as one would.
+    """
+    shape, context = tf.shape(like), tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync if context else 1
+    if replicas == 1:
+        return draw(shape, seed, dtype=like.dtype, **arguments)
+    all_rows = tf.concat([shape[:1] * replicas, shape[1:]], axis=0)
+    noise = draw(all_rows, seed, dtype=like.dtype, **arguments)
+    first = shape[0] * context.replica_id_in_sync_group
+    return noise[first : first + shape[0]]
+
+
+def sample_gaussian(z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """z = z_mean + exp(z_log_var / 2) * epsilon, epsilon ~ N(0, I): the reparameterisation trick.
+
+    `seed` is an int32 [2] tensor; equal seeds give equal noise (stateless), on every machine.
+    """
+    epsilon = batch_noise(tf.random.stateless_normal, z_mean, seed)
+    return z_mean + tf.exp(0.5 * z_log_var) * epsilon
+
+
+def step_seed(model: keras.Model) -> tf.Tensor:
+    """The int32 [2] seed of a training step, a function of the model's seed and the step alone.
+
+    So a run that was interrupted draws, after it resumes, the noise it would have drawn.
+    """
+    step = tf.cast(model.optimizer.iterations, tf.int32)
+    return tf.stack([tf.constant(model.seed, tf.int32), step])
+
+
+def tracked(
+    trackers: Sequence[keras.metrics.Mean], losses: Mapping[str, tf.Tensor], batch: Any
+) -> dict[str, tf.Tensor]:
+    """Add the losses of a batch to the trackers of their names; the means so far.
+
+    `batch` is a tensor, or a structure of tensors of one length.
+    """
+    size = tf.shape(tf.nest.flatten(batch)[0])[0]  # a final partial batch counts for what it holds
+    some = tf.cast(size > 0, tf.float32)  # a replica's share of it may be empty, its losses nan
+    for tracker in trackers:
+        loss = tf.math.multiply_no_nan(losses[tracker.name], some)
+        tracker.update_state(loss, sample_weight=size)
+    return {tracker.name: tracker.result() for tracker in trackers}
+
+
+def in_batches(network: keras.Model, x: np.ndarray) -> Any:
+    """What a network makes of x [n, ...], as NumPy arrays, `PREDICT_BATCH` rows at a time.
+
+    As `predict`, whose input pipeline tunes itself and takes up to twice the time over it.
+    """
+    starts = range(0, max(len(x), 1), PREDICT_BATCH)
+    parts = [network.predict_on_batch(x[start : start + PREDICT_BATCH]) for start in starts]
+    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+class VAE(Served, keras.Model):
+    """A variational autoencoder from two functional models.
+
+    Args:
+        encoder: x [batch, ...] -> [z_mean, z_log_var], each [batch, latent_dim].
+        decoder: z [batch, latent_dim] -> the parameters of p(x|z).
+        beta: weight of the KL term.
+        seed: of the noise in training and in `sample`.
+
+    A subclass says what p(x|z) is: `log_likelihood(x, decoded)`, and `observation(decoded)`, its
+    mean. `compile`, `fit`, `evaluate` and `predict` work as for any Keras model; the metrics are
+    `loss` = reconstruction_loss + beta * kl_loss, all in nats per sample. `predict` reconstructs.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        *,
+        beta: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not beta >= 0:
+            raise ValueError(f"beta is {beta}; expected a number >= 0")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.latent_dim = int(decoder.input_shape[-1])
+        self.beta = beta
+        self.seed = seed
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
+        self.kl_tracker = keras.metrics.Mean(name="kl_loss")
+
+    # What a subclass defines.
+
+    def log_likelihood(self, x: tf.Tensor, decoded: Any) -> tf.Tensor:
+        """ln p(x|z), [batch], where `decoded` is what the decoder made of z."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what p(x|z) is")
+
+    def observation(self, decoded: Any) -> Any:
+        """The mean of p(x|z), in the units of x."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what the mean of p(x|z) is")
+
+    # The objective.
+
+    def elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The two terms of the ELBO for one draw of z.
+
+        Returns `log_likelihood` [batch] = ln p(x|z) and `kl` [batch, latent_dim], dimension by
+        dimension, so that a dimension the model does not use shows.
+        """
+        z_mean, z_log_var = self.encoder(x, training=True)
+        decoded = self.decoder(sample_gaussian(z_mean, z_log_var, seed), training=True)
+        return {
+            "log_likelihood": self.log_likelihood(x, decoded),
+            "kl": gaussian_kl(z_mean, z_log_var),
+        }
+
+    def losses_of(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Means over the batch: `loss`, `reconstruction_loss` and `kl_loss`, scalars in nats."""
+        terms = self.elbo_terms(x, seed)
+        reconstruction = -tf.reduce_mean(terms["log_likelihood"])
+        kl = tf.reduce_mean(tf.reduce_sum(terms["kl"], axis=-1))
+        return {
+            "loss": reconstruction + self.beta * kl,
+            "reconstruction_loss": reconstruction,
+            "kl_loss": kl,
+        }
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
+
+    def observations_of(self, data: Any) -> tf.Tensor:
+        """What a step was given, as float32: Keras converts arrays, and not what datasets hold."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return tf.cast(x, tf.float32)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        x = self.observations_of(data)
+        with tf.GradientTape() as tape:
+            losses = self.losses_of(x, step_seed(self))
+            # Replicas' gradients are summed, so each contributes its share of the mean.
+            objective = losses["loss"] / self.distribute_strategy.num_replicas_in_sync
+        self.optimizer.minimize(objective, self.trainable_variables, tape=tape)
+        return tracked(self.metrics, losses, x)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        x = self.observations_of(data)
+        # The same noise at every evaluation: epochs differ by their weights alone.
+        losses = self.losses_of(x, tf.constant([self.seed, -1], tf.int32))
+        return tracked(self.metrics, losses, x)
+
+    # What users call.
+
+    def call(self, x: tf.Tensor, training: bool = False) -> Any:
+        """x -> its reconstruction through z_mean."""
+        z_mean, _ = self.encoder(x, training=training)
+        return self.observation(self.decoder(z_mean, training=training))
+
+    def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """x [n, ...] -> z_mean and z_log_var, each float32 [n, latent_dim]."""
+        self.check_observations(x)
+        z_mean, z_log_var = in_batches(self.encoder, np.asarray(x))
+        return z_mean, z_log_var
+
+    def decode(self, z: np.ndarray) -> Any:
+        """z [n, latent_dim] -> the mean of p(x|z)."""
+        return self.observation_arrays(self.decoded(z))
+
+    def decoded(self, z: np.ndarray) -> Any:
+        """z [n, latent_dim] -> the parameters of p(x|z), as the decoder gives them."""
+        z = np.asarray(z, np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"z has shape {z.shape}; expected [n, {self.latent_dim}]")
+        return in_batches(self.decoder, z)
+
+    def observation_arrays(self, decoded: Any) -> Any:
+        """`observation` for NumPy arrays."""
+        return tf.nest.map_structure(np.asarray, self.observation(decoded))
+
+    def reconstruct(self, x: np.ndarray, *, sampled: bool = False, seed: int = 0) -> Any:
+        """x -> z -> x, through z_mean or, with `sampled`, through a draw from q(z|x)."""
+        z_mean, z_log_var = self.encode(x)
+        if not sampled:
+            return self.decode(z_mean)
+        noise = np.random.default_rng(seed).standard_normal(z_mean.shape, np.float32)
+        return self.decode(z_mean + np.exp(0.5 * z_log_var) * noise)
+
+    def sample(self, n: int, *, seed: int | None = None) -> Any:
+        """n observations from the generative model: z ~ N(0, I), then the mean of p(x|z)."""
+        rng = np.random.default_rng(self.seed if seed is None else seed)
+        return self.decode(rng.standard_normal((n, self.latent_dim), np.float32))
+
+    def kl_per_dimension(self, x: np.ndarray) -> np.ndarray:
+        """Mean KL of each latent dimension over x, [latent_dim], in nats; near 0 means unused."""
+        return gaussian_kl(*self.encode(x)).numpy().mean(axis=0)
+
+    def check_observations(self, x: Any) -> None:
+        """Raise a ValueError that says what is wrong with x, an array or the spec of a batch."""
+        expected = self.encoder.input_shape[1:]
+        shape = tf.TensorShape(x.shape if hasattr(x, "shape") else np.shape(x))
+        if not shape[1:].is_compatible_with(expected):
+            raise ValueError(
+                f"{type(self).__name__} was given an array of shape {list(shape)}; "
+                f"expected [n, {', '.join(map(str, expected))}]"
+            )
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As `keras.Model.fit`: x is an array of observations or a `tf.data.Dataset` of batches.
+
+        Of a dataset, shape and type are checked, and not the numbers in it.
+        """
+        for data in (x, kwargs.get("validation_data")):
+            if isinstance(data, tf.data.Dataset):
+                self.check_observations(tf.nest.flatten(data.element_spec)[0])
+            elif isinstance(data, np.ndarray):
+                self.check_observations(data)
+        return super().fit(x, *args, **kwargs)
+
+    # Saving.
+
+    def check_tensors(self, x: tf.Tensor) -> None:
+        """Make the graph of a signature refuse an x that `check_observations` would refuse."""
+
+    def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
+        """As `Served.save`."""
+        if self._saved_model_inputs_spec is None:  # training alone does not call the whole model
+            self(tf.zeros((1, *self.encoder.input_shape[1:])))
+        super().save(filepath, *args, **kwargs)

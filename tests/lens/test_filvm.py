@@ -1,0 +1,360 @@
+"""ILVM and FILVM: the objective, missing side information, units, saving, and that they align."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from scipy import stats
+
+from filvm.data import Categorical, Continuous
+from filvm.lens import FILVM, ILVM
+
+ATTRIBUTES = [Categorical("kind", 3), Continuous("size")]
+SMALL = {"hidden_units": (32, 32), "num_flows": 2}
+
+
+def toy(n, seed=0):
+    """Latents that mix a label, a size in metres and two nuisances, far from standardised."""
+    rng = np.random.default_rng(seed)
+    kind, size = rng.integers(0, 3, n), rng.normal(170.0, 10.0, n)
+    factors = np.stack([kind - 1.0, (size - 170.0) / 10.0, *rng.normal(size=[2, n])], axis=1)
+    mixing = np.random.default_rng(7).normal(size=[4, 4])
+    z = 5.0 + 3.0 * np.tanh(0.4 * factors @ mixing)
+    return z.astype(np.float32), {"kind": kind, "size": size}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A FILVM trained for a few seconds on the toy, a third of each attribute missing."""
+    keras.utils.set_random_seed(0)
+    z, side = toy(8000)
+    side["kind"][::3] = -1
+    side["size"][1::3] = np.nan
+    lens = FILVM(4, ATTRIBUTES, hidden_units=(64, 64), num_flows=2)
+    lens.compile(keras.optimizers.Adam(3e-3), steps_per_execution=16)
+    history = lens.fit(z, side, epochs=25, batch_size=128, verbose=0)
+    return lens, history
+
+
+def test_each_attribute_is_read_from_its_own_dimension_on_new_data(trained):
+    lens, _ = trained
+    z, side = toy(2000, seed=1)
+    z_star = lens.infer(z)
+    assert (lens.read(z_star)["kind"] == side["kind"]).mean() > 0.95
+    assert stats.spearmanr(z_star[:, 1], side["size"])[0] > 0.97
+    others = [abs(stats.spearmanr(z_star[:, j], side["size"])[0]) for j in (0, 2, 3)]
+    assert max(others) < 0.15
+
+
+def test_the_secondary_network_reads_side_information_in_its_own_units(trained):
+    lens, _ = trained
+    z, side = toy(2000, seed=1)
+    predicted = lens.predict_side_information(z)
+    assert predicted["kind"].dtype == np.int64
+    assert (predicted["kind"] == side["kind"]).mean() > 0.95
+    assert np.abs(predicted["size"] - side["size"]).mean() < 3.0
+    probabilities = lens.predict_side_information(z, probabilities=True)["kind"]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_what_is_asked_of_a_sample_is_there_and_the_other_attribute_stays(trained):
+    lens, _ = trained
+    z, side = toy(1000, seed=2)
+    changed = lens.predict_side_information(lens.manipulate(z, kind=2))
+    assert (changed["kind"] == 2).mean() > 0.97
+    assert np.corrcoef(changed["size"], side["size"])[0, 1] > 0.9
+    sizes = np.linspace(155.0, 185.0, 1000)
+    changed = lens.predict_side_information(lens.manipulate(z, size=sizes))
+    assert np.abs(changed["size"] - sizes).mean() < 4.0
+    assert (changed["kind"] == side["kind"]).mean() > 0.9
+
+
+def test_samples_have_the_attributes_asked_for(trained):
+    lens, _ = trained
+    z = lens.sample(300, seed=0, kind=np.arange(300) % 3, size=180.0)
+    read = lens.predict_side_information(z)
+    assert (read["kind"] == np.arange(300) % 3).mean() > 0.97
+    assert abs(read["size"].mean() - 180.0) < 3.0
+
+
+def test_z_comes_back_from_z_star_in_the_latents_own_units(trained):
+    lens, _ = trained
+    z, _ = toy(1000, seed=3)
+    error = np.mean((lens.generate(lens.infer(z)) - z) ** 2)
+    assert error < 0.1 * z.var(axis=0).mean()
+
+
+def test_every_term_of_the_objective_is_tracked_by_name(trained):
+    _, history = trained
+    terms = {"log_prior", "log_likelihood_z", "log_q0", "log_det"}
+    for name in ("kind", "size"):
+        terms |= {f"log_likelihood_{name}", f"secondary_{name}", f"swap_{name}"}
+    assert set(history.history) == {"loss", "dependence", *terms}
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_the_sum_of_log_determinants_is_that_of_the_jacobian():
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    z = tf.constant(toy(5)[0])
+    encoded = lens.completed(lens.unknown(z), lens.secondary_outputs(z))
+    mean, _, w, u, b = lens.recognition([z, *encoded])
+    with tf.GradientTape() as tape:
+        tape.watch(mean)
+        z_star, log_det = lens.flows(mean, w, u, b)
+    jacobian = tape.batch_jacobian(z_star, mean)
+    np.testing.assert_allclose(np.linalg.slogdet(jacobian)[1], log_det, atol=1e-4)
+
+
+def test_the_loss_is_the_negative_of_equation_8_for_the_reports_recipe():
+    lens = FILVM.report_recipe(4, ATTRIBUTES, **SMALL)
+    z, side = toy(64)
+    lens.adapt(z, side)
+    stacked = np.stack([side["kind"], side["size"]], axis=1).astype(np.float32)
+    losses = lens.losses_of(tf.constant(z), tf.constant(stacked), tf.constant([0, 0]))
+    expected = (
+        losses["log_prior"]
+        + losses["log_likelihood_z"]
+        + losses["log_likelihood_kind"]
+        + losses["log_likelihood_size"]
+        - losses["log_q0"]
+        + losses["log_det"]
+    )
+    np.testing.assert_allclose(losses["lens_loss"], -expected, rtol=1e-5)
+
+
+def test_the_reports_recipe_has_none_of_the_amendments():
+    config = FILVM.report_recipe(4, ATTRIBUTES, **SMALL).get_config()
+    switches = ("ordered_softmax", "informed_generative", "swap_weight", "positive_slopes")
+    assert not any(config[switch] for switch in (*switches, "independence_weight"))
+    assert config["attribute_weights"] == {"kind": 1.0, "size": 1.0}
+
+
+def test_heads_of_the_ilvm_see_all_dimensions_and_those_of_the_filvm_one():
+    ilvm, filvm = ILVM(4, ATTRIBUTES, **SMALL), FILVM(4, ATTRIBUTES, **SMALL)
+    z_star = np.zeros([1, 4], np.float32)
+    for j, name in enumerate(["kind", "size"]):
+        for k in range(4):
+            moved = z_star.copy()
+            moved[:, k] = 1.0
+            read = [lens.read(moved, probabilities=True)[name] for lens in (ilvm, filvm)]
+            at_rest = [lens.read(z_star, probabilities=True)[name] for lens in (ilvm, filvm)]
+            assert not np.allclose(read[0], at_rest[0])
+            assert np.allclose(read[1], at_rest[1]) == (k != j)
+
+
+def test_a_missing_value_changes_nothing_for_other_samples():
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    z, side = toy(6)
+    side["kind"] = (lens.predict_side_information(z)["kind"] + 1) % 3  # not what is inferred
+    whole = lens.infer(z, side)
+    side["kind"][2] = -1
+    side["size"][4] = np.nan
+    changed = ~np.isclose(lens.infer(z, side), whole).all(axis=1)
+    np.testing.assert_array_equal(changed, [False, False, True, False, True, False])
+
+
+def test_inference_without_side_information_is_with_what_the_secondary_network_says():
+    lens = FILVM(4, [Continuous("size")], **SMALL)
+    z, _ = toy(6)
+    inferred = lens.predict_side_information(z)
+    np.testing.assert_allclose(lens.infer(z), lens.infer(z, inferred), atol=1e-5)
+
+
+def test_the_secondary_network_learns_from_known_values_alone():
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    lens.adapt(*toy(100))
+    lens.compile("sgd")
+    z = tf.constant(toy(8)[0])
+    before = [w.numpy() for w in lens.secondary_recognition.weights]
+    lens.train_step((z, lens.unknown(z)))
+    for old, new in zip(before, lens.secondary_recognition.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_sampled_inference_is_seeded_and_scatters_around_the_deterministic_one():
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    z = np.repeat(toy(1)[0], 400, axis=0)
+    first, again = lens.infer(z, sampled=True, seed=1), lens.infer(z, sampled=True, seed=1)
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, lens.infer(z, sampled=True, seed=2))
+    assert (first.std(axis=0) > 0.01).all()
+    assert lens.infer(z).std(axis=0).max() < 1e-4
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50])
+def test_any_batch_size_will_do(batch):
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    lens.compile("adam")
+    z, side = toy(50)
+    history = lens.fit(z, side, batch_size=batch, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_a_dataset_of_batches_trains_as_arrays_do():
+    weights = []
+    z, side = toy(64)
+    side["kind"][5] = -1
+    for as_dataset in (False, True):
+        keras.utils.set_random_seed(0)
+        lens = FILVM(4, ATTRIBUTES, **SMALL)
+        lens.compile("adam")
+        if as_dataset:
+            dataset = tf.data.Dataset.from_tensor_slices((z, side)).batch(16)
+            lens.fit(dataset, epochs=2, verbose=0, validation_data=dataset)
+        else:
+            lens.fit(z, side, epochs=2, batch_size=16, verbose=0, shuffle=False)
+        weights.append([variable.numpy() for variable in lens.trainable_variables])
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_training_that_stops_and_goes_on_is_training_that_did_not_stop():
+    z, side = toy(64)
+    weights = []
+    for parts in ([2], [1, 1]):
+        keras.utils.set_random_seed(0)
+        lens = FILVM(4, ATTRIBUTES, **SMALL)
+        lens.compile("adam")
+        for epochs in parts:
+            lens.fit(z, side, epochs=epochs, batch_size=16, verbose=0, shuffle=False)
+        weights.append(lens.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_xla_can_compile_the_step():
+    z, side = toy(64)
+    lens = FILVM(4, ATTRIBUTES, hidden_units=(8,), num_flows=1)
+    lens.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    losses = lens.fit(z, side, batch_size=64, epochs=20, verbose=0).history["loss"]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("kind", [ILVM, FILVM])
+def test_a_saved_lens_comes_back_whole(kind, tmp_path):
+    lens = kind(4, ATTRIBUTES, **SMALL, beta=0.7, attribute_weights={"size": 3.0})
+    z, side = toy(20)
+    lens.compile("adam")
+    lens.fit(z, side, epochs=1, verbose=0)
+    lens.save(tmp_path / "lens")
+    again = keras.models.load_model(tmp_path / "lens")
+    assert type(again) is type(lens)
+    assert again.get_config() == lens.get_config()
+    np.testing.assert_array_equal(again.infer(z), lens.infer(z))
+    np.testing.assert_array_equal(again.generate(lens.infer(z)), lens.generate(lens.infer(z)))
+    again.compile("adam")
+    expected = lens.evaluate(z, side, verbose=0)
+    assert again.evaluate(z, side, verbose=0) == pytest.approx(
+        expected, rel=1e-5
+    )  # sums in threads
+    again.fit(z, side, epochs=1, verbose=0)
+    assert again.evaluate(z, side, verbose=0) != lens.evaluate(z, side, verbose=0)
+
+
+def test_serving_signatures_answer_as_the_python_object_does(trained, tmp_path):
+    lens, _ = trained
+    lens.save(tmp_path / "lens")
+    served = tf.saved_model.load(tmp_path / "lens").signatures
+    z, side = toy(5, seed=4)
+    for name in ("serving_default", "encode"):
+        outputs = served[name](z=z)
+        np.testing.assert_allclose(outputs["z_star"], lens.infer(z), atol=1e-5)
+        for attribute, values in lens.predict_side_information(z).items():
+            np.testing.assert_allclose(outputs[attribute], values, rtol=1e-5)
+    side["kind"][1], side["size"][2] = -1, np.nan
+    known = {name: tf.cast(values, tf.float32) for name, values in side.items()}
+    outputs = served["encode_with_side_information"](z=z, **known)
+    np.testing.assert_allclose(outputs["z_star"], lens.infer(z, side), atol=1e-5)
+    inferred = lens.predict_side_information(z)
+    np.testing.assert_allclose(outputs["size"][2], inferred["size"][2], rtol=1e-5)
+    np.testing.assert_allclose(outputs["kind"][0], side["kind"][0])
+    np.testing.assert_allclose(
+        served["decode"](z_star=lens.infer(z))["z"], lens.generate(lens.infer(z)), atol=1e-5
+    )
+    manipulated = served["manipulate"](
+        z=z,
+        dimension=tf.zeros([5], tf.int32),
+        value=tf.fill([5], float(lens.coordinate("kind", 2))),
+    )
+    np.testing.assert_allclose(manipulated["z"], lens.manipulate(z, kind=2), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("z", "error", "message"),
+    [
+        (np.zeros([3, 5]), ValueError, r"z has shape \[3, 5\]; expected \[n, 4\]"),
+        (np.zeros([4]), ValueError, r"z has shape \[4\]"),
+        (np.zeros([0, 4]), ValueError, r"z has shape \[0, 4\]"),
+        (np.array([[0.0] * 4, [0.0, np.nan, 0, 0]]), ValueError, "z is not finite at row 1"),
+        (np.array([["a"] * 4]), TypeError, "z has dtype <U1"),
+    ],
+)
+def test_latents_that_are_none_are_refused(z, error, message):
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    with pytest.raises(error, match=message):
+        lens.infer(z)
+    lens.compile("adam")
+    with pytest.raises(error, match=message):
+        lens.fit(z, {"kind": np.zeros(len(z), int), "size": np.ones(len(z))}, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "error", "message"),
+    [
+        ({}, ValueError, "name an attribute to set"),
+        ({"colour": 1}, ValueError, "there is no attribute 'colour'; this lens knows"),
+        ({"kind": 3}, ValueError, "'kind' is 3 at row 0; expected a label from 0 to 2"),
+        ({"kind": -1}, ValueError, "'kind' is asked to be missing"),
+        ({"size": np.nan}, ValueError, "'size' is asked to be missing"),
+        ({"size": [1.0, 2.0]}, ValueError, r"'size' has shape \[2\]; expected one value, or \[3\]"),
+        ({"size": "big"}, TypeError, "'size' has dtype"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(attributes, error, message):
+    with pytest.raises(error, match=message):
+        FILVM(4, ATTRIBUTES, **SMALL).manipulate(toy(3)[0], **attributes)
+
+
+def test_a_lens_may_own_every_dimension():
+    lens = FILVM(2, ATTRIBUTES, **SMALL)
+    lens.compile("adam")
+    z, side = toy(40)
+    assert np.isfinite(lens.fit(z[:, :2], side, verbose=0).history["loss"]).all()
+
+
+def test_an_ilvm_has_no_dimension_to_manipulate_an_attribute_by():
+    with pytest.raises(ValueError, match="no dimension of z\\* belongs to 'kind' alone"):
+        ILVM(4, ATTRIBUTES, **SMALL).manipulate(toy(3)[0], kind=1)
+
+
+def test_any_dimension_can_be_set_in_any_lens():
+    z = toy(3)[0]
+    for kind in (ILVM, FILVM):
+        lens = kind(4, ATTRIBUTES, **SMALL)
+        z_star = lens.infer(z)
+        z_star[:, 2] = [0.0, 1.0, 2.0]
+        np.testing.assert_array_equal(
+            lens.set_dimension(z, 2, [0.0, 1.0, 2.0]), lens.generate(z_star)
+        )
+        with pytest.raises(ValueError, match="dimension is 4; expected 0 to 3"):
+            lens.set_dimension(z, 4, 0.0)
+
+
+def test_training_on_nothing_known_of_an_attribute_is_refused():
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    lens.compile("adam")
+    with pytest.raises(ValueError, match="every value of 'kind' is missing"):
+        lens.fit(toy(3)[0], {"kind": [-1, -1, -1], "size": [1.0, 2.0, 3.0]}, verbose=0)
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="latent_dim is 0"):
+        FILVM(0, ATTRIBUTES)
+    with pytest.raises(ValueError, match="3 attributes for 2 latent dimensions"):
+        FILVM(2, [*ATTRIBUTES, Continuous("age")])
+    with pytest.raises(ValueError, match=r"attribute_weights names \['colour'\]"):
+        FILVM(4, ATTRIBUTES, attribute_weights={"colour": 1.0})
+    wrong = {"beta": -1.0, "latent_variance": 0.0, "num_flows": 0, "swap_weight": -1.0}
+    for name, value in wrong.items():
+        with pytest.raises(ValueError, match=f"{name} is {value!r}"):
+            FILVM(4, ATTRIBUTES, **{name: value})

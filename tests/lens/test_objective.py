@@ -1,0 +1,110 @@
+"""The terms of equation (8) against SciPy's densities."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+from scipy.special import log_softmax
+from sklearn.metrics.pairwise import rbf_kernel
+
+from filvm.lens.objective import (
+    base_log_prob,
+    categorical_log_likelihood,
+    continuous_log_likelihood,
+    dependence,
+    gaussian_kernel,
+    objective,
+    standard_normal_log_prob,
+)
+
+rng = np.random.default_rng(0)
+Z = rng.normal(size=[7, 3]).astype(np.float32)
+MEAN = rng.normal(size=[7, 3]).astype(np.float32)
+LOG_VAR = rng.normal(size=[7, 3]).astype(np.float32)
+
+
+def test_term_1_is_the_unit_gaussian():
+    expected = stats.norm.logpdf(Z).sum(axis=1)
+    np.testing.assert_allclose(standard_normal_log_prob(Z), expected, rtol=1e-5)
+
+
+def test_term_3_of_a_label_is_its_log_probability():
+    logits = rng.normal(size=[7, 4]).astype(np.float32)
+    labels = rng.integers(0, 4, 7)
+    expected = log_softmax(logits, axis=1)[np.arange(7), labels]
+    one_hot = np.eye(4, dtype=np.float32)[labels]
+    np.testing.assert_allclose(categorical_log_likelihood(one_hot, logits), expected, rtol=1e-5)
+
+
+def test_term_3_of_an_unknown_label_is_the_mean_over_the_labels_it_may_have():
+    logits = rng.normal(size=[7, 4]).astype(np.float32)
+    q = rng.dirichlet(np.ones(4), 7).astype(np.float32)
+    expected = (q * log_softmax(logits, axis=1)).sum(axis=1)
+    np.testing.assert_allclose(categorical_log_likelihood(q, logits), expected, rtol=1e-5)
+
+
+def test_term_3_of_a_number_is_a_gaussian_of_variance_one():
+    expected = stats.norm.logpdf(Z[:, 0], MEAN[:, 0])
+    np.testing.assert_allclose(
+        continuous_log_likelihood(Z[:, :1], MEAN[:, :1]), expected, rtol=1e-5
+    )
+
+
+def test_term_4_is_the_base_distribution():
+    expected = stats.norm.logpdf(Z, MEAN, np.exp(LOG_VAR / 2)).sum(axis=1)
+    np.testing.assert_allclose(base_log_prob(Z, MEAN, LOG_VAR), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_beta_weighs_the_kl_part_and_each_attribute_has_its_weight(beta):
+    terms = {
+        "log_prior": tf.constant([-1.0]),
+        "log_likelihood_z": tf.constant([-2.0]),
+        "log_likelihood_digit": tf.constant([-4.0]),
+        "log_likelihood_thickness": tf.constant([-8.0]),
+        "log_q0": tf.constant([-16.0]),
+        "log_det": tf.constant([-32.0]),
+    }
+    value = objective(terms, beta, {"digit": 10.0, "thickness": 20.0})
+    assert value.numpy()[0] == beta * (-1 + 16 - 32) - 2 - 10 * 4 - 20 * 8
+
+
+def test_the_kernel_is_scikit_learns():
+    expected = np.mean([rbf_kernel(Z, gamma=0.5 / width**2) for width in (1.0, 2.0)], axis=0)
+    np.testing.assert_allclose(gaussian_kernel(Z, [1.0, 2.0]), expected, rtol=1e-4)
+
+
+def test_dependence_is_the_unbiased_hsic_of_its_definition_scaled():
+    """Song et al. 2007, theorem 2: means over all tuples of different samples."""
+    k_x, k_y = (rbf_kernel(part) for part in (Z, MEAN))
+
+    def hsic(k, other):
+        n = range(len(k))
+        pairs = np.mean([k[i, j] * other[i, j] for i, j in permutations(n, 2)])
+        triples = np.mean([k[i, j] * other[i, q] for i, j, q in permutations(n, 3)])
+        fours = np.mean([k[i, j] * other[q, r] for i, j, q, r in permutations(n, 4)])
+        return pairs + fours - 2.0 * triples
+
+    scale = np.sqrt(max(hsic(k_x, k_x), 1e-3) * max(hsic(k_y, k_y), 1e-3))
+    found = dependence(k_x.astype(np.float32), k_y.astype(np.float32))
+    np.testing.assert_allclose(found, hsic(k_x, k_y) / scale, atol=1e-4)
+
+
+def test_dependence_is_none_on_average_for_what_is_independent_and_one_for_what_is_equal():
+    draws = np.random.default_rng(1).normal(size=[300, 2, 30, 1]).astype(np.float32)
+    found = [dependence(gaussian_kernel(x), gaussian_kernel(y)) for x, y in draws]
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
+    k = gaussian_kernel(draws[0, 0])
+    np.testing.assert_allclose(dependence(k, k), 1.0, rtol=1e-5)
+    assert dependence(k, gaussian_kernel(draws[0, 0] ** 2)) > 0.1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_too_few_samples_say_nothing_about_dependence(n):
+    x = tf.Variable(Z[:n])
+    with tf.GradientTape() as tape:
+        value = dependence(gaussian_kernel(x), gaussian_kernel(x))
+    assert value == 0.0
+    assert np.isfinite(tape.gradient(value, x)).all()

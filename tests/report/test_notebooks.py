@@ -1,0 +1,164 @@
+"""Every notebook runs from end to end, is listed, and is committed without traces of a machine."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from filvm.cli import main
+from filvm.experiments import RunError
+from filvm.report.notebooks import execute, notebook_names, stripped
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "notebooks"
+NAMES = notebook_names(FOLDER)
+# A folder of somebody's machine, a date, a time of day.
+TRACES = r"(/(home|root|tmp|work|Users|usr|opt|mnt)/|[A-Z]:\\\\|20\d\d-\d\d-\d\d|\b\d\d:\d\d:\d\d)"
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def test_every_notebook_is_listed_in_the_order_of_its_number():
+    assert sorted(NAMES) == sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+    numbered = [name for name in NAMES if name[0].isdigit()]
+    assert numbered == sorted(numbered)
+    assert [int(name[:2]) for name in numbered] == list(range(1, len(numbered) + 1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_notebooks_hold_no_traces_of_a_machine_and_no_errors(name):
+    notebook = read(FOLDER / f"{name}.ipynb")
+    assert notebook == stripped(read(FOLDER / f"{name}.ipynb"))
+    for output in outputs(notebook):
+        assert output.output_type != "error"
+        texts = [output.get("text", "")]
+        texts += [text for kind, text in output.get("data", {}).items() if "image" not in kind]
+        for text in texts:
+            assert not re.search(TRACES, text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebooks_teach(name):
+    """Prose all along, short cells, and something to try at the end."""
+    cells = read(FOLDER / f"{name}.ipynb").cells
+    assert cells[0].source.startswith("# ")
+    assert sum(cell.cell_type == "markdown" for cell in cells) >= len(cells) / 3
+    assert "## Try\n" in cells[-1].source
+    for cell in cells:
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 22
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_and_shows_pictures_without_chatter(trained_runs, name):
+    before = (FOLDER / f"{name}.ipynb").read_bytes()
+    notebook = read(execute(name, trained_runs, FOLDER))
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    shown = outputs(notebook)
+    assert {output.output_type for output in shown} <= {"stream", "execute_result", "display_data"}
+    assert any("image/png" in output.get("data", {}) for output in shown)
+    text = json.dumps([output.get("text", "") for output in shown])
+    assert "0000 00:00" not in text
+    assert "Epoch" not in text
+    assert str(trained_runs.runs_dir) not in json.dumps(notebook)
+    assert (FOLDER / f"{name}.ipynb").read_bytes() == before
+
+
+def test_where_no_slider_can_move_there_is_a_picture(monkeypatch, capsys):
+    from IPython import display
+    from matplotlib.figure import Figure
+
+    from filvm.report.notebooks import with_sliders
+
+    shown, drawn = [], []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(picture)
+
+    def show(picture, **options):
+        shown.append(picture)
+        return Handle()
+
+    def draw(**values):
+        drawn.append(values)
+        return Figure()
+
+    monkeypatch.setattr(display, "display", show)
+    with_sliders(draw, digit=(0, 9, 3), thickness=(1.5, 5.0, 3.0))
+    assert drawn == [{"digit": 3, "thickness": 3.0}]
+    picture, sliders = shown
+    assert isinstance(picture, Figure)
+    sliders.children[0].value = 7
+    sliders.children[1].value = 2.0
+    assert drawn[1] == {"digit": 7, "thickness": 3.0}
+    assert drawn[2]["thickness"] == pytest.approx(2.0, abs=0.06)
+    assert isinstance(shown[-1], Figure)
+
+    shown.clear()
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with_sliders(draw, digit=(0, 9, 3))
+    assert len(shown) == 1
+    assert "pip install ipywidgets" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_trained_with_what_it_needs(monkeypatch, tmp_path):
+    from filvm import notebooks
+
+    made = []
+
+    def pretend(experiment, run):
+        made.append((experiment.name, run.profile))
+
+    monkeypatch.setattr(notebooks, "run_experiment", pretend)
+    monkeypatch.setenv("FILVM_PROFILE", "smoke")
+    monkeypatch.setenv("FILVM_RUNS", str(tmp_path))
+    monkeypatch.setenv("FILVM_DATA", str(tmp_path))
+    run = notebooks.trained("filvm-mnist", "ilvm-mnist")
+    assert run.name == "filvm-mnist"
+    names = ["vae-mnist", "oracles-mnist", "filvm-mnist", "ilvm-mnist"]
+    assert made == [(name, "smoke") for name in names]
+    monkeypatch.setenv("FILVM_PROFILE", "huge")
+    with pytest.raises(RunError, match="FILVM_PROFILE is 'huge'"):
+        notebooks.trained()
+
+
+def test_a_cell_that_fails_is_told(tmp_path):
+    from filvm.experiments import Run
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    nbformat.write(notebook, tmp_path / "wrong.ipynb")
+    with pytest.raises(RunError, match="wrong.ipynb: ZeroDivisionError: division by zero"):
+        execute("wrong", Run("", "smoke", tmp_path, tmp_path), tmp_path)
+
+
+def test_folders_named_from_here_are_the_same_for_a_kernel(tmp_path, monkeypatch):
+    from filvm.experiments import Run
+
+    code = "import os; print(os.environ['FILVM_MNIST_DIR'], os.environ['FILVM_DATA'])"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "where.ipynb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FILVM_MNIST_DIR", "digits")
+    made = execute("where", Run("", "smoke", Path("runs"), Path("data")), Path("notebooks"))
+    (output,) = nbformat.read(made, as_version=4).cells[0].outputs
+    assert output["text"].split() == [str(tmp_path / "digits"), str(tmp_path / "data")]
+
+
+def test_the_command_knows_its_notebooks(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(ROOT)
+    assert main(["notebooks", "10_nothing", "--profile", "smoke"]) == 2
+    assert "there is no 10_nothing; there are 01_vae_on_mnist" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert main(["notebooks"]) == 2
+    assert "call this where the repository's notebooks/ is" in capsys.readouterr().err

