@@ -31,9 +31,8 @@ import pandas as pd
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data import load_morphometrics, to_float
+from filvm.data import load_morphometrics, to_float, training_split
 from filvm.experiments import EXPERIMENTS, Experiment, Run, lens_morpho, run_experiment
-from filvm.experiments.vae_mnist import split
 from filvm.runs.training import (
     cosine_adam,
     distorted,
@@ -99,7 +98,9 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     known, known_test = load_morphometrics(digits, run.data_dir)
     attributes = np.stack(list(known.values()), axis=1).astype(np.float32)
     of_vae = EXPERIMENTS["vae-mnist-16"].profiles[run.profile]
-    chosen, held_out = split(len(digits.train_images), of_vae.validation, of_vae.train_limit)
+    chosen, held_out = training_split(
+        len(digits.train_images), of_vae.validation, of_vae.train_limit
+    )
     images = digits.train_images[chosen]
 
     keras.utils.set_random_seed(settings.seed)

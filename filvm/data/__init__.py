@@ -20,6 +20,7 @@ from filvm.data.sequences import (
     split_sequences,
 )
 from filvm.data.side_information import Categorical, Continuous
+from filvm.data.splits import training_split
 
 __all__ = [
     "MORPHOMETRICS",
@@ -44,4 +45,5 @@ __all__ = [
     "stroke_steps",
     "stroke_thickness",
     "to_float",
+    "training_split",
 ]

@@ -24,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from filvm.data.mnist import Mnist, load_mnist
+from filvm.data.splits import training_split
 from filvm.files import exclusive, read_json, replacing, write_json
 
 NUM_ROTATIONS = 8
@@ -57,19 +58,25 @@ class RotatedMnist:
     source: str
     sha256: str
 
-    def train_validation(self, validation_digits: int = 10_000) -> tuple[slice, slice]:
-        """Return (rows to train on, rows to validate on) of the train arrays.
+    def training_split(self, validation: int, train_limit: int = 0) -> tuple[slice, slice]:
+        """Return the rows to train on and the rows to validate on, of the train arrays.
 
-        The last `validation_digits` training digits, each with all its rotations, validate.
+        Args:
+            validation: number of digits to validate on, each with all its rotations.
+            train_limit: number of digits to train on; 0 means all the others.
+
+        See `filvm.data.splits.training_split`.
         """
         num_digits = len(self.train_images) // self.num_rotations
-        if not 0 < validation_digits < num_digits:
-            raise ValueError(
-                f"validation_digits must lie between 1 and {num_digits - 1}, for there are "
-                f"{num_digits} training digits; got {validation_digits}"
-            )
-        first = (num_digits - validation_digits) * self.num_rotations
-        return slice(0, first), slice(first, len(self.train_images))
+        return training_split(num_digits, validation, train_limit, copies=self.num_rotations)
+
+    def one_test_rotation_each(self, limit: int | None = None) -> np.ndarray:
+        """Return rows of the test arrays: one rotation of each of the first `limit` digits.
+
+        Digit i shows its rotation i modulo `num_rotations`, so all rotations are used equally.
+        """
+        digits = np.arange(len(self.test_images) // self.num_rotations)[:limit]
+        return digits * self.num_rotations + digits % self.num_rotations
 
 
 def load_rotated_mnist(

@@ -87,7 +87,7 @@ def mnist(run: Run, model: Any, limit: int) -> Trial:
 def mnist_r(run: Run, model: Any, limit: int) -> Trial:
     """Every rotation becomes its opposite."""
     rotated = rotated_digits(run)
-    rows = lens_mnist_r.test_rows(rotated, limit)
+    rows = rotated.one_test_rotation_each(limit)
     angles = rotated.test_angles[rows].astype(np.float32)
     z = encode_images(model.vae, rotated.test_images[rows])
     return z, {"digit": rotated.test_labels[rows], "rotation": angles}, {"rotation": -angles}

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from filvm.data import Categorical, Continuous, Mnist, load_thickness, stroke_thickness, to_float
+from filvm.data import (
+    Categorical,
+    Continuous,
+    Mnist,
+    load_thickness,
+    stroke_thickness,
+    to_float,
+    training_split,
+)
 from filvm.experiments.lens import (
     LensSettings,
     Samples,
@@ -23,7 +31,6 @@ from filvm.experiments.lens import (
     make_lens,
     profiles,
 )
-from filvm.experiments.vae_mnist import split
 from filvm.runs.run import Experiment, Run
 
 NEEDS = ("vae-mnist", "oracles-mnist")
@@ -74,7 +81,9 @@ def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
         z = encode_images(vae, digits.train_images[part])
         return z, with_known(labels, px, known, settings.seed)
 
-    chosen, held_out = split(len(digits.train_images), settings.validation, settings.train_limit)
+    chosen, held_out = training_split(
+        len(digits.train_images), settings.validation, settings.train_limit
+    )
     weights = {"digit": settings.digit_weight, "thickness": settings.thickness_weight}
     keras.utils.set_random_seed(settings.seed)
     lens = make_lens(settings, vae.latent_dim, ATTRIBUTES, weights)

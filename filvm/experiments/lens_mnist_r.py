@@ -23,7 +23,7 @@ from filvm.experiments.lens import (
     make_lens,
     profiles,
 )
-from filvm.experiments.vae_mnist_r import rotated_digits, training_rows
+from filvm.experiments.vae_mnist_r import rotated_digits
 from filvm.runs.run import Experiment, Run
 
 NEEDS = ("vae-mnist-r", "oracles-mnist-r")
@@ -68,7 +68,7 @@ def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
 
     rotated = rotated_digits(run)
     vae = run.of("vae-mnist-r").model()
-    chosen, held_out = training_rows(rotated, settings.validation, settings.train_limit)
+    chosen, held_out = rotated.training_split(settings.validation, settings.train_limit)
     weights = {"digit": settings.digit_weight, "rotation": settings.rotation_weight}
     keras.utils.set_random_seed(settings.seed)
     lens = make_lens(settings, vae.latent_dim, ATTRIBUTES, weights)
@@ -86,15 +86,9 @@ def measures(settings: Settings, run: Run, model: Any) -> dict[str, Any]:
     }
 
 
-def test_rows(rotated: RotatedMnist, limit: int) -> np.ndarray:
-    """Rows of the test arrays: of each digit one rotation, the first, second, ... in turn."""
-    digits = np.arange(len(rotated.test_images) // rotated.num_rotations)[:limit]
-    return digits * rotated.num_rotations + digits % rotated.num_rotations
-
-
 def judge(model: Any, rotated: RotatedMnist, limit: int) -> dict[str, Any]:
     """All measures of z* on rotated test digits, their side information withheld."""
-    rows = test_rows(rotated, limit)
+    rows = rotated.one_test_rotation_each(limit)
     factors = {"digit": rotated.test_labels[rows], "rotation": rotated.test_angles[rows]}
     z = encode_images(model.vae, rotated.test_images[rows])
     read = model.lens.predict_side_information(z)

@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from filvm.data import MORPHOMETRICS, Continuous, load_morphometrics, measure_shapes, to_float
+from filvm.data import (
+    MORPHOMETRICS,
+    Continuous,
+    load_morphometrics,
+    measure_shapes,
+    to_float,
+    training_split,
+)
 from filvm.experiments import vae_mnist
 from filvm.experiments.lens import (
     LensSettings,
@@ -21,7 +28,6 @@ from filvm.experiments.lens import (
     make_lens,
     profiles,
 )
-from filvm.experiments.vae_mnist import split
 from filvm.runs.run import Experiment, Run
 
 NEEDS = ("vae-mnist-16",)
@@ -73,7 +79,9 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
         z = encode_images(vae, digits.train_images[part])
         return z, {name: values[part].astype(np.float32) for name, values in known.items()}
 
-    chosen, held_out = split(len(digits.train_images), settings.validation, settings.train_limit)
+    chosen, held_out = training_split(
+        len(digits.train_images), settings.validation, settings.train_limit
+    )
     keras.utils.set_random_seed(settings.seed)
     weights = dict.fromkeys(MORPHOMETRICS, settings.attribute_weight)
     lens = make_lens(settings, vae.latent_dim, ATTRIBUTES, weights)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from filvm.experiments.vae_mnist import split
-from filvm.experiments.vae_mnist_r import rotated_digits, training_rows
+from filvm.data import training_split
+from filvm.experiments.vae_mnist_r import rotated_digits
 from filvm.runs.run import Experiment, Run
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def train_digits(settings: Settings, run: Run) -> dict[str, Any]:
     from filvm.analysis.oracles import build_digit_oracle, digit_report
 
     digits = run.mnist()
-    chosen, held_out = split(len(digits.train_images), settings.validation, settings.train_limit)
+    chosen, held_out = training_split(
+        len(digits.train_images), settings.validation, settings.train_limit
+    )
     targets = {"digit": digits.train_labels}
     oracle, seconds = _train(
         settings, run, build_digit_oracle, digits.train_images, targets, chosen, held_out
@@ -69,7 +71,7 @@ def train_rotated(settings: RotatedSettings, run: Run) -> dict[str, Any]:
     from filvm.analysis.oracles import build_rotation_oracle, digit_report, rotation_report
 
     rotated = rotated_digits(run)
-    chosen, held_out = training_rows(rotated, settings.validation, settings.train_limit)
+    chosen, held_out = rotated.training_split(settings.validation, settings.train_limit)
     targets = {"digit": rotated.train_labels, "rotation": rotated.train_angles}
     oracle, seconds = _train(
         settings, run, build_rotation_oracle, rotated.train_images, targets, chosen, held_out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from filvm.data import to_float
+from filvm.data import to_float, training_split
 from filvm.runs.run import Experiment, Run
 
 if TYPE_CHECKING:
@@ -38,19 +38,14 @@ PROFILES = {
 }
 
 
-def split(n: int, validation: int, train_limit: int) -> tuple[slice, slice]:
-    """Which of n training samples train and which validate: the last ones, at most a fifth."""
-    validation = min(validation, n // 5)
-    rest = n - validation
-    return slice(0, min(train_limit or rest, rest)), slice(rest, n)
-
-
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train, save, and measure on the test digits."""
     from filvm.analysis.reconstruction import pca_mse, reconstruction_report
 
     digits = run.mnist()
-    chosen, held_out = split(len(digits.train_images), settings.validation, settings.train_limit)
+    chosen, held_out = training_split(
+        len(digits.train_images), settings.validation, settings.train_limit
+    )
     images = digits.train_images[chosen]
     vae, timing = train_vae(
         settings, run, images, digits.train_images[held_out], report_mse=REPORT_MSE

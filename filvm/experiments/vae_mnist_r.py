@@ -35,20 +35,12 @@ def rotated_digits(run: Run) -> RotatedMnist:
     return load_rotated_mnist(run.mnist(), run.data_dir)
 
 
-def training_rows(rotated: RotatedMnist, validation: int, train_limit: int) -> tuple[slice, slice]:
-    """Rows that train and rows that validate: whole digits, the last ones, at most a fifth."""
-    digits = len(rotated.train_images) // rotated.num_rotations
-    chosen, held_out = rotated.train_validation(min(validation, digits // 5))
-    last = min(chosen.stop, train_limit * rotated.num_rotations or chosen.stop)
-    return slice(0, last), held_out
-
-
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train, save, and measure on the rotated test digits."""
     from filvm.analysis.reconstruction import pca_mse, reconstruction_report
 
     rotated = rotated_digits(run)
-    chosen, held_out = training_rows(rotated, settings.validation, settings.train_limit)
+    chosen, held_out = rotated.training_split(settings.validation, settings.train_limit)
     images = rotated.train_images[chosen]
     vae, timing = train_vae(
         settings, run, images, rotated.train_images[held_out], report_mse=REPORT_MSE

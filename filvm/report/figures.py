@@ -158,7 +158,7 @@ ROTATED_LENSES = {
 
 def figure_08(run: Run) -> Figure:
     rotated = vae_mnist_r.rotated_digits(run)
-    rows = lens_mnist_r.test_rows(rotated, 10_000)
+    rows = rotated.one_test_rotation_each(10_000)
     factors = {"digit": rotated.test_labels[rows], "rotation": rotated.test_angles[rows]}
     images = rotated.test_images[rows]
     clouds = [cloud(run.of(name), title, images, factors) for name, title in ROTATED_LENSES.items()]

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 from filvm.data import Mnist, load_mnist
 from filvm.data.mnist import SAMPLE_SOURCE, is_at_hand
-from filvm.runs.distributed import PartDone, check_same, from_chief, is_chief
 from filvm.files import (
     discard,
     exclusive,
@@ -34,6 +33,7 @@ from filvm.files import (
     replacing,
     write_json,
 )
+from filvm.runs.distributed import PartDone, check_same, from_chief, is_chief
 from filvm.version import __version__
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
+from filvm.files import first_line, replacing
 from filvm.runs.distributed import PartDone, check_same, copy_state, twin_of
 from filvm.runs.run import Run, RunError
-from filvm.files import first_line, replacing
 from filvm.vae import VAE
 
 

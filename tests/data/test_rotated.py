@@ -122,7 +122,7 @@ def test_images_are_read_only_memory_maps(made):
 
 
 def test_all_rotations_of_a_digit_are_on_one_side_of_the_split(made):
-    train, validation = made.train_validation(5)
+    train, validation = made.training_split(5)
     train_digits = set(made.train_digits[train])
     validation_digits = set(made.train_digits[validation])
     assert not train_digits & validation_digits
@@ -130,10 +130,11 @@ def test_all_rotations_of_a_digit_are_on_one_side_of_the_split(made):
     assert len(made.train_digits[train]) + len(made.train_digits[validation]) == 320
 
 
-@pytest.mark.parametrize("count", [0, 40, 10_000])
-def test_a_split_without_digits_on_both_sides_is_refused(made, count):
-    with pytest.raises(ValueError, match="between 1 and 39"):
-        made.train_validation(count)
+def test_one_rotation_of_each_test_digit_uses_all_rotations_in_turn(made):
+    rows = made.one_test_rotation_each()
+    np.testing.assert_array_equal(made.test_digits[rows], np.arange(len(made.test_images) // 8))
+    np.testing.assert_array_equal(rows % 8, np.arange(len(rows)) % 8)
+    np.testing.assert_array_equal(made.one_test_rotation_each(3), rows[:3])
 
 
 def test_the_seed_decides_the_angles(few, made, tmp_path):

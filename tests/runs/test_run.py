@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from filvm.runs.run import Experiment, Run, RunError, run_experiment, with_overrides
 from filvm.files import exclusive
+from filvm.runs.run import Experiment, Run, RunError, run_experiment, with_overrides
 
 
 @dataclass(frozen=True)

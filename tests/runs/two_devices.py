@@ -14,9 +14,9 @@ import tf_keras as keras
 from filvm.data import Categorical, Continuous
 from filvm.data.sequences import make_sequences
 from filvm.experiments import Run
+from filvm.lens import FILVM
 from filvm.runs.distributed import strategy_of
 from filvm.runs.training import cosine_adam, fit, shuffled_batches
-from filvm.lens import FILVM
 from filvm.vae import ConvVAE, SequenceVAE
 
 N, BATCH, EPOCHS = 192, 32, 3
