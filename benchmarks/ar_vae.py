@@ -32,7 +32,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.data import load_morphometrics, to_float, training_split
-from filvm.experiments import EXPERIMENTS, Experiment, Run, lens_morpho, run_experiment
+from filvm.experiments import EXPERIMENTS, Experiment, Run, Workspace, lens_morpho, run_experiment
 from filvm.runs.training import (
     cosine_adam,
     distorted,
@@ -95,9 +95,9 @@ class ARVAE(ConvVAE):
 def train(settings: Settings, run: Run) -> dict[str, Any]:
     """Train AR-VAE on the digits of vae-mnist-16, and measure on the test digits."""
     digits = run.mnist()
-    known, known_test = load_morphometrics(digits, run.data_dir)
+    known, known_test = load_morphometrics(digits, run.workspace.data)
     attributes = np.stack(list(known.values()), axis=1).astype(np.float32)
-    of_vae = EXPERIMENTS["vae-mnist-16"].profiles[run.profile]
+    of_vae = EXPERIMENTS["vae-mnist-16"].profiles[run.workspace.profile]
     chosen, held_out = training_split(
         len(digits.train_images), of_vae.validation, of_vae.train_limit
     )
@@ -170,11 +170,11 @@ def main() -> None:
     vae, filvm = EXPERIMENTS["vae-mnist-16"], EXPERIMENTS["filvm-mnist-morpho"]
     rows = [{"model": "AR-VAE as published", "codes": "draws", **lens_morpho.AR_VAE}]
     for seed in arguments.seeds:
-        root = Run("ar-vae", "full", arguments.runs / f"seed-{seed}", arguments.data, True)
+        root = Workspace("full", arguments.runs / f"seed-{seed}", arguments.data, True)
         for experiment in (vae, filvm, AR_VAE, *([DISTORTED] if arguments.distorted else [])):
             settings = replace(experiment.profiles["full"], seed=seed)
             seeded = replace(experiment, profiles={"full": settings})
-            measured = run_experiment(seeded, root.of(experiment.name)).get("test", {})
+            measured = run_experiment(seeded, root.run(experiment.name)).get("test", {})
             for codes, name in (("sampled_codes", "draws"), ("codes", "means")):
                 if codes in measured:
                     rows.append({"model": experiment.name, "codes": name, **measured[codes]})

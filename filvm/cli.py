@@ -15,7 +15,7 @@ from filvm.version import __version__
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from filvm.experiments import Experiment, Run
+    from filvm.experiments import Experiment, Workspace
 
 # Experiments, figures and TensorFlow are imported by the commands that use them: `filvm --help`
 # has to answer at once.
@@ -181,16 +181,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import Run, RunError
+    from filvm.experiments import RunError, Workspace
     from filvm.reproduce import DATA, make_data
 
     if unknown := set(arguments.what) - set(DATA):
         raise RunError(f"no data is called {', '.join(unknown)}; there are {', '.join(DATA)}")
-    run = Run("", data_dir=arguments.data, require_mnist=arguments.require_mnist)
+    workspace = Workspace(data=arguments.data, require_mnist=arguments.require_mnist)
     for name in DATA:
         if name in arguments.what:
             with timed(name):
-                make_data(name, run)
+                make_data(name, workspace)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -240,7 +240,7 @@ def _train_one(
     """`options` are those of `run_experiment`."""
     from filvm.experiments import run_experiment
 
-    run = replace(_run(name, arguments), strategy=strategy)
+    run = replace(_workspace(arguments), strategy=strategy).run(name)
     with timed(name):
         run_experiment(_experiment(name), run, **options)
     print(f"{name}: model and metrics are in {run.folder}", flush=True)
@@ -249,17 +249,17 @@ def _train_one(
 def _evaluate(arguments: argparse.Namespace) -> None:
     import json
 
-    from filvm.experiments import Run
+    from filvm.experiments import Workspace
 
     _experiment(arguments.experiment)
-    run = Run(arguments.experiment, arguments.profile, arguments.runs)
-    print(json.dumps(run.metrics(), indent=2))
+    workspace = Workspace(arguments.profile, arguments.runs)
+    print(json.dumps(workspace.run(arguments.experiment).metrics(), indent=2))
 
 
 def _figures(arguments: argparse.Namespace) -> None:
     from filvm.reproduce import draw_figures
 
-    draw_figures(arguments.figure, _run("", arguments))
+    draw_figures(arguments.figure, _workspace(arguments))
     print(f"figures are in {arguments.runs / arguments.profile / 'figures'}")
 
 
@@ -273,7 +273,7 @@ def _notebooks(arguments: argparse.Namespace) -> None:
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     for name in arguments.name or [name for name in names if name != NOTEBOOK]:
         with timed(name):
-            path = execute(name, _run("", arguments))
+            path = execute(name, _workspace(arguments))
         print(f"{name}: {path}", flush=True)
 
 
@@ -282,40 +282,40 @@ def _ablations(arguments: argparse.Namespace) -> None:
     from filvm.report.figures import draw_ablations
 
     with timed("ablations"):
-        table = ablations.run_all(_run("", arguments), arguments.jobs)
+        table = ablations.run_all(_workspace(arguments), arguments.jobs)
     folder = arguments.runs / arguments.profile / "ablations"
     draw_ablations(table, folder)
     print(f"{folder}/ablations.md, .csv and .png")
 
 
 def _beyond(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import BEYOND, FinishedRun
+    from filvm.experiments import BEYOND
     from filvm.report.beyond import draw_beyond
 
     for name in BEYOND:
         _train_one(name, arguments)
     folder = arguments.runs / arguments.profile / "beyond"
-    draw_beyond(FinishedRun(**vars(_run(BEYOND[0], arguments))), folder)
+    draw_beyond(_workspace(arguments), folder)
     print(f"{folder}/beyond.md, undone.png and traversals.png")
 
 
 def _publish(arguments: argparse.Namespace) -> None:
     from filvm.report.publish import publish
 
-    for path in publish(_run("", arguments), arguments.to, Path("notebooks")):
+    for path in publish(_workspace(arguments), arguments.to, Path("notebooks")):
         print(path)
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import Run
+    from filvm.experiments import Workspace
     from filvm.serving import export as serving
 
-    run = Run("", arguments.profile, arguments.runs)
+    workspace = Workspace(arguments.profile, arguments.runs)
     folder = arguments.runs / arguments.profile / "serving"
-    for name in serving.served_names(arguments.name, run):
+    for name in serving.served_names(arguments.name, workspace):
         with timed(name):
             made = serving.export_run(
-                name, run, folder, check=arguments.check, only_changed=arguments.only_changed
+                name, workspace, folder, check=arguments.check, only_changed=arguments.only_changed
             )
         notes = ["new" if made.new else "unchanged", f"{made.megabytes:.1f} MB"]
         if made.differences is not None:
@@ -329,7 +329,7 @@ def _export(arguments: argparse.Namespace) -> None:
 def _reproduce(arguments: argparse.Namespace) -> None:
     from filvm.reproduce import reproduce
 
-    reproduce(_run("", arguments), arguments.target, jobs=arguments.jobs)
+    reproduce(_workspace(arguments), arguments.target, jobs=arguments.jobs)
 
 
 def _experiment(name: str) -> Experiment:
@@ -340,7 +340,7 @@ def _experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def _run(name: str, arguments: argparse.Namespace) -> Run:
-    from filvm.experiments import Run
+def _workspace(arguments: argparse.Namespace) -> Workspace:
+    from filvm.experiments import Workspace
 
-    return Run(name, arguments.profile, arguments.runs, arguments.data, arguments.require_mnist)
+    return Workspace(arguments.profile, arguments.runs, arguments.data, arguments.require_mnist)

@@ -27,7 +27,7 @@ from filvm.data import (
     load_thickness,
 )
 from filvm.data.mnist import SAMPLE_SOURCE
-from filvm.experiments import BEYOND, EXPERIMENTS, FinishedRun, Run, RunError, run_experiment
+from filvm.experiments import BEYOND, EXPERIMENTS, RunError, Workspace, run_experiment
 from filvm.experiments.invertible import NOTEBOOK
 from filvm.files import exclusive, first_line, read_json, write_json
 from filvm.processes import deaf_to_ctrl_c, plain_warnings, timed
@@ -67,17 +67,17 @@ class Step:
     """
 
     made: Path
-    work: Callable[[Run], Any]
+    work: Callable[[Workspace], Any]
     needs: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     starts_another: bool = False
     outdated: bool = False
 
 
-def make_data(what: str, run: Run) -> None:
+def make_data(what: str, workspace: Workspace) -> None:
     """Find or download MNIST ("mnist"), or make the rest of `DATA` of it."""
     digits = load_mnist(
-        run.data_dir, require_mnist=run.require_mnist, retry_download=what == "mnist"
+        workspace.data, require_mnist=workspace.require_mnist, retry_download=what == "mnist"
     )
     if what == "mnist":
         print(
@@ -85,52 +85,54 @@ def make_data(what: str, run: Run) -> None:
             f"{len(digits.test_images)} test digits"
         )
         write_json(
-            run.data_dir / DATA["mnist"],
+            workspace.data / DATA["mnist"],
             {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256},
         )
     elif what == "thickness":
-        load_thickness(digits, run.data_dir)
+        load_thickness(digits, workspace.data)
     elif what == "morphometrics":
-        load_morphometrics(digits, run.data_dir)
+        load_morphometrics(digits, workspace.data)
     else:
-        load_rotated_mnist(digits, run.data_dir)
+        load_rotated_mnist(digits, workspace.data)
 
 
-def draw_figures(names: Sequence[str], run: Run) -> None:
+def draw_figures(names: Sequence[str], workspace: Workspace) -> None:
     """Draw figures of finished runs into `figures/`; without names, all of them and RESULTS.md."""
     from filvm.report.figures import FIGURES, draw
     from filvm.report.results import write_results
 
     if unknown := set(names) - set(FIGURES):
         raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
-    run, above = FinishedRun(**vars(run)), Path(run.runs_dir) / run.profile
+    above = workspace.folder
     for name in names or FIGURES:
         with timed(name):
-            draw(name, run, above / "figures")
+            draw(name, workspace, above / "figures")
     if not names:
-        write_results(run, above / "RESULTS.md")
+        write_results(workspace, above / "RESULTS.md")
 
 
-def _train(name: str, run: Run) -> None:
-    run_experiment(EXPERIMENTS[name], run.of(name))
+def _train(name: str, workspace: Workspace) -> None:
+    run_experiment(EXPERIMENTS[name], workspace.run(name))
 
 
-def _execute(name: str, run: Run) -> None:
+def _execute(name: str, workspace: Workspace) -> None:
     from filvm.report.notebooks import execute
 
-    execute(name, run)
+    execute(name, workspace)
 
 
-def steps_of(run: Run, notebooks: Path) -> dict[str, Step]:
+def steps_of(workspace: Workspace, notebooks: Path) -> dict[str, Step]:
     """Every step of the report, and the experiments beyond it, by name and in `ORDER`."""
-    above = Path(run.runs_dir) / run.profile
+    above = workspace.folder
     report = tuple(name for name in EXPERIMENTS if name not in BEYOND)
     steps = {
         name: Step(
-            Path(run.data_dir) / made,
+            Path(workspace.data) / made,
             partial(make_data, name),
             ("mnist",) * (name != "mnist"),
-            outdated=name == "mnist" and _stands_in(Path(run.data_dir) / made) and run.wants_mnist,
+            outdated=name == "mnist"
+            and _stands_in(Path(workspace.data) / made)
+            and workspace.refuses_sample,
         )
         for name, made in DATA.items()
     }
@@ -170,7 +172,11 @@ def _needs_of(notebook: Path, report: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def reproduce(
-    run: Run, targets: Sequence[str] = (), *, jobs: int = 2, notebooks: Path = Path("notebooks")
+    workspace: Workspace,
+    targets: Sequence[str] = (),
+    *,
+    jobs: int = 2,
+    notebooks: Path = Path("notebooks"),
 ) -> None:
     """Make `targets` and what they need, as far as they are missing or older than that.
 
@@ -185,7 +191,7 @@ def reproduce(
     """
     if jobs < 1:
         raise RunError(f"jobs is {jobs}; expected a number >= 1")
-    steps = steps_of(run, notebooks)
+    steps = steps_of(workspace, notebooks)
     named = {
         "train": steps["figures"].needs,
         "notebooks": [name for name, step in steps.items() if step.starts_another],
@@ -199,15 +205,15 @@ def reproduce(
             raise RunError(f"there is no {name}; there are {', '.join([*named, *steps])}")
         wanted.add(name)
         missing += set(steps[name].needs) - wanted
-    with exclusive(Path(run.runs_dir) / run.profile):
-        _make({name: steps[name] for name in steps if name in wanted}, run, jobs)
+    with exclusive(workspace.folder):
+        _make({name: steps[name] for name in steps if name in wanted}, workspace, jobs)
 
 
-def _make(steps: dict[str, Step], run: Run, jobs: int) -> None:
+def _make(steps: dict[str, Step], workspace: Workspace, jobs: int) -> None:
     done: set[str] = set()
     under_way: dict[Connection, str] = {}
     idle: list[Connection] = []
-    with _Workers(run, jobs) as workers:
+    with _Workers(workspace, jobs) as workers:
         while len(done) < len(steps):
             for name, step in steps.items():
                 if name in done or name in under_way.values() or not done.issuperset(step.needs):
@@ -255,8 +261,8 @@ def _is_new(step: Step, steps: dict[str, Step]) -> bool:
 class _Workers(contextlib.AbstractContextManager):
     """Processes that do what is sent to them; at the end they are stopped, whatever they do."""
 
-    def __init__(self, run: Run, jobs: int) -> None:
-        self.run = run
+    def __init__(self, workspace: Workspace, jobs: int) -> None:
+        self.workspace = workspace
         self.threads = max(1, (os.cpu_count() or 1) // jobs)
         self.processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
 
@@ -270,7 +276,7 @@ class _Workers(contextlib.AbstractContextManager):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         with deaf_to_ctrl_c():
-            self.processes[ours] = context.Process(target=_work, args=(theirs, self.run))
+            self.processes[ours] = context.Process(target=_work, args=(theirs, self.workspace))
             self.processes[ours].start()
         theirs.close()
         return ours
@@ -287,7 +293,7 @@ class _Workers(contextlib.AbstractContextManager):
             connection.close()
 
 
-def _work(steps: Connection, run: Run) -> None:
+def _work(steps: Connection, workspace: Workspace) -> None:
     """Do every step that comes; send back what went wrong, in words, and if memory has grown."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
@@ -298,7 +304,7 @@ def _work(steps: Connection, run: Run) -> None:
         said = ""
         try:
             with plain_warnings(), timed(name):
-                step.work(run)
+                step.work(workspace)
             os.utime(step.made)
         except Exception as error:
             said = in_words(error)

@@ -26,7 +26,7 @@ def smoke_runs(tmp_path_factory):
     Processes of pytest-xdist share them: whoever comes first trains, the others wait.
     """
     from filvm.data.mnist import SAMPLE_SOURCE
-    from filvm.experiments import EXPERIMENTS, Run, run_experiment
+    from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
     from filvm.files import write_json
 
     folder = tmp_path_factory.getbasetemp()
@@ -34,20 +34,20 @@ def smoke_runs(tmp_path_factory):
         folder = folder.parent
     folder /= "smoke_runs"
     folder.mkdir(exist_ok=True)
-    run = Run("", "smoke", folder / "runs", folder / "data")
+    workspace = Workspace("smoke", folder / "runs", folder / "data")
     with _no_other_mnist(folder), open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "data" / "mnist" / "source.json").is_file():
             write_json(folder / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
         for name, experiment in EXPERIMENTS.items():
-            run_experiment(experiment, run.of(name))  # at once where it is done
-    return run
+            run_experiment(experiment, workspace.run(name))  # at once where it is done
+    return workspace
 
 
 @pytest.fixture(scope="module")
 def trained_runs(smoke_runs):
     """The same, while nothing leads to another MNIST."""
-    with _no_other_mnist(smoke_runs.data_dir):
+    with _no_other_mnist(smoke_runs.data):
         yield smoke_runs
 
 

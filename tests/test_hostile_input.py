@@ -33,7 +33,7 @@ from filvm.data.sequences import (
     sequences_to_lists,
 )
 from filvm.data.side_information import Categorical, Continuous, stack_side_information
-from filvm.experiments import Experiment, Run, RunError, run_experiment
+from filvm.experiments import Experiment, RunError, Workspace, run_experiment
 from filvm.runs.distributed import read_tf_config
 from filvm.version import __version__
 
@@ -162,7 +162,7 @@ class Settings:
 
 def trained_under(folder, config):
     """Train one experiment where `config` is what config.json holds."""
-    run = Run("first", "smoke", Path(folder))
+    run = Workspace("smoke", Path(folder)).run("first")
     run.folder.mkdir(parents=True)
     (run.folder / "config.json").write_bytes(config)
 
@@ -202,7 +202,7 @@ def test_a_config_is_that_of_the_run_or_refused(content):
 @given(st.one_of(st.binary(max_size=40), JSON.map(lambda value: json.dumps(value).encode())))
 def test_metrics_are_an_object_or_refused(content):
     with tempfile.TemporaryDirectory() as folder:
-        run = Run("first", "smoke", Path(folder))
+        run = Workspace("smoke", Path(folder)).run("first")
         files.write_json(run.folder / "config.json", CONFIG)
         (run.folder / "metrics.json").write_bytes(content)
         (run.folder / ".done").write_text("any")
@@ -441,7 +441,7 @@ def test_python_code_in_a_model_is_not_run(tmp_path, monkeypatch, save_format):
     import tf_keras as keras
     from tf_keras.src.utils import generic_utils
 
-    run = Run("first", "smoke", tmp_path)
+    run = Workspace("smoke", tmp_path).run("first")
     model = keras.Sequential([keras.layers.Input([1]), keras.layers.Lambda(lambda x: x + 1)])
     run.model_folder.mkdir(parents=True)
     saved = tmp_path / ("saved.keras" if save_format == "keras" else "saved")

@@ -14,7 +14,7 @@ import pytest
 from filvm import reproduce
 from filvm.cli import main
 from filvm.data import stroke_thickness
-from filvm.experiments import BEYOND, EXPERIMENTS, Run, RunError
+from filvm.experiments import BEYOND, EXPERIMENTS, RunError, Workspace
 from filvm.experiments.invertible import NOTEBOOK
 from filvm.files import exclusive, write_json
 from filvm.reproduce import ORDER, Step, steps_of
@@ -49,7 +49,7 @@ def start_a_pool(path, run):
 
 @pytest.fixture
 def run(tmp_path):
-    return Run("", "smoke", tmp_path / "runs", tmp_path / "data")
+    return Workspace("smoke", tmp_path / "runs", tmp_path / "data")
 
 
 @pytest.fixture
@@ -186,8 +186,8 @@ def test_targets_bring_what_they_need_and_no_more(run, monkeypatch):
 
 
 def test_a_second_one_in_the_same_folder_says_so_in_one_line(run, capsys):
-    with exclusive(run.runs_dir / run.profile):
-        assert main(["reproduce", "--profile", "smoke", "--runs", str(run.runs_dir)]) == 2
+    with exclusive(run.folder):
+        assert main(["reproduce", "--profile", "smoke", "--runs", str(run.runs)]) == 2
     error = capsys.readouterr().err
     assert "is being made by process" in error
     assert error.count("\n") == 1

@@ -16,7 +16,8 @@ from filvm.experiments import (
     vae_sequences,
 )
 from filvm.runs.distributed import WorkerLost
-from filvm.runs.run import PROFILES, Experiment, FinishedRun, Run, RunError, run_experiment
+from filvm.runs.run import Experiment, Run, RunError, run_experiment
+from filvm.runs.workspace import PROFILES, Workspace
 
 EXPERIMENTS = {  # in an order in which each finds what it needs
     experiment.name: experiment
@@ -42,9 +43,9 @@ __all__ = [
     "EXPERIMENTS",
     "PROFILES",
     "Experiment",
-    "FinishedRun",
     "Run",
     "RunError",
     "WorkerLost",
+    "Workspace",
     "run_experiment",
 ]

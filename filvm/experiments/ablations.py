@@ -18,12 +18,12 @@ import joblib
 import pandas as pd
 from tqdm import tqdm
 
-from filvm.data import load_thickness
 from filvm.experiments import lens_mnist
 from filvm.experiments.lens import profiles
 from filvm.experiments.lens_mnist import ILVM, NEEDS, REPORT, Settings
 from filvm.processes import deaf_to_ctrl_c
 from filvm.runs.run import Experiment, Run, run_experiment
+from filvm.runs.workspace import Workspace
 
 SEEDS = (0, 1, 2)
 FULL = Settings()
@@ -85,28 +85,28 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     return {**lens_mnist.measures(settings, run, model), "training_seconds": seconds}
 
 
-def run_all(run: Run, jobs: int = 0) -> pd.DataFrame:
+def run_all(workspace: Workspace, jobs: int = 0) -> pd.DataFrame:
     """Train every variant with every seed, `jobs` at once (0: one to a core); return the table.
 
-    `run` says where: its profile and its folders. The first failure stops the rest.
+    The first failure stops the rest.
     """
     for name in NEEDS:
-        run.of(name).check_done()
-    load_thickness(run.mnist(), run.data_dir)  # made, if need be, once
+        workspace.run(name).check_done()
+    workspace.thickness()  # made, if need be, once
     wanted = [experiment(variant, seed) for seed in SEEDS for variant in VARIANTS]
     jobs = min(jobs or joblib.cpu_count(), len(wanted))
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    tasks = (joblib.delayed(run_one)(chosen, run, alone=jobs == 1) for chosen in wanted)
+    tasks = (joblib.delayed(run_one)(chosen, workspace, alone=jobs == 1) for chosen in wanted)
     with deaf_to_ctrl_c():
         names = parallel(tasks)
     with tqdm(total=len(wanted), desc="ablations", unit="run") as bar:
         for name in names:
             bar.set_postfix_str(name)
             bar.update()
-    return table(run)
+    return table(workspace)
 
 
-def run_one(chosen: Experiment, run: Run, alone: bool) -> str:
+def run_one(chosen: Experiment, workspace: Workspace, alone: bool) -> str:
     """Train one of them, or go on with it, or find it done; return its name.
 
     Unless it is `alone`, it keeps to one core.
@@ -117,16 +117,16 @@ def run_one(chosen: Experiment, run: Run, alone: bool) -> str:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     with contextlib.redirect_stdout(io.StringIO()):  # of several at once: history.csv has it
-        run_experiment(chosen, run.of(chosen.name))
+        run_experiment(chosen, workspace.run(chosen.name))
     return chosen.name
 
 
-def table(run: Run) -> pd.DataFrame:
+def table(workspace: Workspace) -> pd.DataFrame:
     """One row for every variant and seed, a column for each of `MEASURES`; nan where none is."""
     rows = []
     for variant in VARIANTS:
         for seed in SEEDS:
-            metrics = run.of(folder_name(variant, seed)).metrics()
+            metrics = workspace.run(folder_name(variant, seed)).metrics()
             values = {column: _at(metrics, way) for column, way in MEASURES.items()}
             rows.append({"variant": variant, "seed": seed, **values})
     return pd.DataFrame(rows)

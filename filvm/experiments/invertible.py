@@ -20,6 +20,7 @@ from filvm.experiments import lens_mnist, lens_mnist_r, lens_sequences
 from filvm.experiments.lens import InvertibleSettings, encode_images, profiles
 from filvm.experiments.vae_mnist_r import rotated_digits
 from filvm.runs.run import Experiment, Run
+from filvm.runs.workspace import Workspace
 
 NOTEBOOK = "10_a_lens_that_can_be_undone"  # of what `filvm beyond` trains
 
@@ -153,15 +154,15 @@ def _observed(model: Any, z: np.ndarray) -> np.ndarray:
     return np.asarray(decoded[0] if isinstance(decoded, tuple) else decoded)
 
 
-def beside_filvm(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
+def beside_filvm(workspace: Workspace) -> dict[str, dict[str, dict[str, Any]]]:
     """For the table: of each data set, the metrics of the FILVM and of the invertible lens."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, trial in TRIALS.items():
-        filvm, invertible = run.of(f"filvm-{name}"), run.of(f"invertible-{name}")
+        filvm, invertible = workspace.run(f"filvm-{name}"), workspace.run(f"invertible-{name}")
         model = filvm.model()
         limit = invertible.config()["settings"]["test_limit"]
         found[name] = {
-            "FILVM": {**filvm.metrics(), "way_back": way_back(model, *trial(run, model, limit))},
+            "FILVM": {**filvm.metrics(), "way_back": way_back(model, *trial(filvm, model, limit))},
             "InvertibleLens": invertible.metrics(),
         }
     return found

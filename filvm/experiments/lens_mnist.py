@@ -73,7 +73,7 @@ def trained_pipeline(settings: Settings, run: Run) -> tuple[Any, float]:
     from filvm.lens import LensPipeline
 
     digits = run.mnist()
-    thickness = load_thickness(digits, run.data_dir)
+    thickness = load_thickness(digits, run.workspace.data)
     vae = run.of("vae-mnist").model()
 
     def samples(part: slice, known: int = 0) -> Samples:
@@ -96,7 +96,7 @@ def measures(settings: Settings, run: Run, model: Any) -> dict[str, Any]:
     digits = run.mnist()
     part = slice(settings.test_limit)
     images = to_float(digits.test_images[part])
-    labels, px = digits.test_labels[part], load_thickness(digits, run.data_dir).test[part]
+    labels, px = digits.test_labels[part], load_thickness(digits, run.workspace.data).test[part]
     oracle = run.of("oracles-mnist").model()
     return {
         "test": judge(model, images, labels, px),
@@ -180,7 +180,7 @@ def latent_map(run: Run, size: int = 25) -> tuple[np.ndarray, np.ndarray]:
 def test_digits(run: Run) -> tuple[Mnist, np.ndarray]:
     """MNIST, and the stroke thickness of its test digits in pixels."""
     digits = run.mnist()
-    return digits, load_thickness(digits, run.data_dir).test
+    return digits, load_thickness(digits, run.workspace.data).test
 
 
 EXPERIMENTS = tuple(

@@ -72,7 +72,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     from filvm.lens import LensPipeline
 
     digits = run.mnist()
-    known, _ = load_morphometrics(digits, run.data_dir)
+    known, _ = load_morphometrics(digits, run.workspace.data)
     vae = run.of("vae-mnist-16").model()
 
     def samples(part: slice) -> Samples:
@@ -94,7 +94,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
 def measures(settings: Settings, run: Run, model: Any) -> dict[str, Any]:
     """AR-VAE's five measures of z* on the test digits, side information withheld."""
     digits = run.mnist()
-    _, known = load_morphometrics(digits, run.data_dir)
+    _, known = load_morphometrics(digits, run.workspace.data)
     part = slice(settings.test_limit)
     z = encode_images(model.vae, digits.test_images[part])
     factors = {name: values[part] for name, values in known.items()}
@@ -130,7 +130,7 @@ def traversals(run: Run, sample: int = 0, steps: int = 9) -> dict[str, Any]:
     import pandas as pd
 
     digits = run.mnist()
-    known, known_test = load_morphometrics(digits, run.data_dir)
+    known, known_test = load_morphometrics(digits, run.workspace.data)
     of_digits = pd.DataFrame(known)
     slopes = of_digits.cov() / of_digits.var()  # slopes.loc[other, name]: of other upon name
     own = pd.Series({name: values[sample] for name, values in known_test.items()})

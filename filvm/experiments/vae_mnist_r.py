@@ -32,7 +32,7 @@ PROFILES = {
 
 def rotated_digits(run: Run) -> RotatedMnist:
     """MNIST-R for a run, made if it is not there."""
-    return load_rotated_mnist(run.mnist(), run.data_dir)
+    return load_rotated_mnist(run.mnist(), run.workspace.data)
 
 
 def train(settings: Settings, run: Run) -> dict[str, Any]:

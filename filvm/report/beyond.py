@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from filvm.experiments import Run, invertible, lens_morpho
+from filvm.experiments import Workspace, invertible, lens_morpho
 from filvm.figures.reconstructions import image_rows_figure
 from filvm.files import replacing
 from filvm.report.results import at
@@ -126,16 +126,18 @@ def traversals_figure(found: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def draw_beyond(run: Run, folder: Path) -> None:
-    """undone.png, traversals.png and beyond.md in `folder`; `run` leads to every other run."""
+def draw_beyond(workspace: Workspace, folder: Path) -> None:
+    """undone.png, traversals.png and beyond.md in `folder`, from finished runs."""
     figures = {
-        "undone": image_rows_figure(invertible.undone_examples(run.of("invertible-mnist"))),
-        "traversals": traversals_figure(lens_morpho.traversals(run.of("filvm-mnist-morpho"))),
+        "undone": image_rows_figure(invertible.undone_examples(workspace.run("invertible-mnist"))),
+        "traversals": traversals_figure(
+            lens_morpho.traversals(workspace.run("filvm-mnist-morpho"))
+        ),
     }
     for name, figure in figures.items():
         with replacing(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=200)
-    text = beyond_markdown(invertible.beside_filvm(run))
-    text += morpho_markdown(run.of("filvm-mnist-morpho").metrics()["test"])
+    text = beyond_markdown(invertible.beside_filvm(workspace))
+    text += morpho_markdown(workspace.run("filvm-mnist-morpho").metrics()["test"])
     with replacing(folder / "beyond.md") as temporary:
         temporary.write_text(text, "utf-8")

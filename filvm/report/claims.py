@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from filvm.experiments import Run
+from filvm.experiments import Workspace
 
 Metrics = Mapping[str, dict[str, Any]]  # of the experiments of a claim, by name
 
@@ -36,11 +36,11 @@ class Claim:
     verdict: str = "holds"
     otherwise: str = "contradicted"
 
-    def row(self, run: Run) -> list[str] | None:
+    def row(self, workspace: Workspace) -> list[str] | None:
         """A row of the table; None where a run it needs is not complete."""
-        if any(run.of(name).digest() is None for name in self.needs):
+        if any(workspace.run(name).digest() is None for name in self.needs):
             return None
-        metrics = {name: run.of(name).metrics() for name in self.needs}
+        metrics = {name: workspace.run(name).metrics() for name in self.needs}
         verdict = self.verdict if self.rule(metrics) else self.otherwise
         return [self.where, self.what, self.evidence(metrics), verdict]
 
@@ -226,9 +226,9 @@ CLAIMS = (
 )
 
 
-def claims_table(run: Run) -> list[str]:
+def claims_table(workspace: Workspace) -> list[str]:
     """Lines of Markdown: the claims whose runs are complete; none where there is none."""
-    rows = [row for row in (claim.row(run) for claim in CLAIMS) if row is not None]
+    rows = [row for row in (claim.row(workspace) for claim in CLAIMS) if row is not None]
     if not rows:
         return []
     lines = ["## What the report says in words", "", "| section | it says | here | |"]

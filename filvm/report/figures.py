@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from filvm.experiments import (
     Run,
+    Workspace,
     flow_density,
     lens_mnist,
     lens_mnist_r,
@@ -470,16 +471,16 @@ FIGURES = {
 }
 
 
-def draw(name: str, run: Run, folder: Path) -> Path:
+def draw(name: str, workspace: Workspace, folder: Path) -> Path:
     """Draw one figure from its runs into `folder`, as PNG; return its path.
 
     A figure made from the stand-in for MNIST says so.
     """
     figure = FIGURES[name]
     for needed in figure.needs:
-        run.of(needed).check_done()
-    drawn = figure.draw(run.of(figure.needs[0]))
-    note = sample_note(run, figure.needs)
+        workspace.run(needed).check_done()
+    drawn = figure.draw(workspace.run(figure.needs[0]))
+    note = sample_note(workspace, figure.needs)
     if note:
         drawn.supxlabel(note, fontsize=7, color="#a00000")
     path = folder / f"{name}.png"
@@ -487,7 +488,7 @@ def draw(name: str, run: Run, folder: Path) -> Path:
         drawn.savefig(temporary, format="png", dpi=200)
     for suffix, text in figure.text.items():
         with replacing(path.with_suffix(suffix)) as temporary:
-            temporary.write_text(text(run.of(figure.needs[0])), "utf-8")
+            temporary.write_text(text(workspace.run(figure.needs[0])), "utf-8")
     return path
 
 
@@ -504,8 +505,8 @@ def draw_ablations(table: pd.DataFrame, folder: Path) -> None:
             temporary.write_text(text, "utf-8")
 
 
-def sample_note(run: Run, needs: Sequence[str]) -> str:
+def sample_note(workspace: Workspace, needs: Sequence[str]) -> str:
     """A sentence where the runs were made from the 5,000 digits that stand in for MNIST."""
-    sources = {run.of(name).config().get("data", {}).get("source") for name in needs}
+    sources = {workspace.run(name).config().get("data", {}).get("source") for name in needs}
     samples = sorted(source for source in sources if source and "sample" in source)
     return f"Made from the {samples[0]}, not from MNIST." if samples else ""

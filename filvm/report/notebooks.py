@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filvm.experiments import EXPERIMENTS, PROFILES, FinishedRun, Run, RunError, run_experiment
+from filvm.experiments import EXPERIMENTS, PROFILES, Run, RunError, Workspace, run_experiment
 from filvm.files import exclusive, replacing
 
 if TYPE_CHECKING:
@@ -39,19 +39,18 @@ def trained(*names: str) -> Run:
     if profile not in PROFILES:
         raise RunError(f"FILVM_PROFILE is {profile!r}; expected one of {', '.join(PROFILES)}")
     above = Path("..") if Path.cwd().name == "notebooks" else Path()
-    run = FinishedRun(
-        names[0] if names else "",
+    workspace = Workspace(
         profile,
         Path(os.environ.get("FILVM_RUNS", above / "runs")),
         Path(os.environ.get("FILVM_DATA", above / "data")),
         require_mnist=bool(os.environ.get("FILVM_REQUIRE_MNIST")),
     )
-    missing = [name for name in _with_needs(names) if run.of(name).digest() is None]
+    missing = [name for name in _with_needs(names) if workspace.run(name).digest() is None]
     for place, name in enumerate(missing, start=1):
         print(
             f"{name} ({place} of {len(missing)} to be trained, once): {EXPERIMENTS[name].summary}"
         )
-        run_experiment(EXPERIMENTS[name], run.of(name))
+        run_experiment(EXPERIMENTS[name], workspace.run(name))
     if missing and "ipykernel" in sys.modules:
         from IPython.display import clear_output
 
@@ -62,7 +61,7 @@ def trained(*names: str) -> Run:
     tf.get_logger().setLevel("ERROR")
     for name in names:
         print(f"{name}: trained (profile {profile})")
-    return run
+    return workspace.run(names[0] if names else "")
 
 
 def _with_needs(names: Sequence[str]) -> list[str]:
@@ -120,22 +119,22 @@ def notebook_names(folder: Path = FOLDER) -> list[str]:
     return list(dict.fromkeys(re.findall(r"\((\w+)\.ipynb\)", readme.read_text("utf-8"))))
 
 
-def execute(name: str, run: Run, folder: Path = FOLDER) -> Path:
+def execute(name: str, workspace: Workspace, folder: Path = FOLDER) -> Path:
     """Execute a notebook of `folder` with the runs of a profile; return where it is kept.
 
     The executed copy is in runs/<profile>/notebooks; `filvm publish` brings those of a full run to
     the repository. Left out are what goes to stderr, sliders, and everything about the machine and
     the time. A RunError says which cell failed and how.
     """
-    path = run.runs_dir / run.profile / "notebooks" / f"{name}.ipynb"
+    path = workspace.folder / "notebooks" / f"{name}.ipynb"
     with exclusive(path):
-        text = _executed(folder / f"{name}.ipynb", run)
+        text = _executed(folder / f"{name}.ipynb", workspace)
         with replacing(path) as temporary:
             temporary.write_text(text, "utf-8")
     return path
 
 
-def _executed(path: Path, run: Run) -> str:
+def _executed(path: Path, workspace: Workspace) -> str:
     try:
         import nbformat
         from nbclient import NotebookClient
@@ -147,10 +146,10 @@ def _executed(path: Path, run: Run) -> str:
     paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
-        "FILVM_PROFILE": run.profile,
-        "FILVM_RUNS": str(run.runs_dir.resolve()),
-        "FILVM_DATA": str(run.data_dir.resolve()),
-        "FILVM_REQUIRE_MNIST": "1" if run.require_mnist else "",
+        "FILVM_PROFILE": workspace.profile,
+        "FILVM_RUNS": str(workspace.runs.resolve()),
+        "FILVM_DATA": str(workspace.data.resolve()),
+        "FILVM_REQUIRE_MNIST": "1" if workspace.require_mnist else "",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     for name in FOLDERS:  # a kernel starts in the notebook's folder

@@ -5,21 +5,21 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from filvm.experiments import EXPERIMENTS, Run, RunError
+from filvm.experiments import EXPERIMENTS, RunError, Workspace
 from filvm.experiments.invertible import NOTEBOOK
 from filvm.files import replacing
 from filvm.report.figures import FIGURES, sample_note
 
 
-def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
+def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
     """Copy figures, RESULTS.md, notebooks, and ablations and beyond if made; return the copies.
 
     Raises RunError where something is not complete, or was not made from MNIST.
     """
-    begun = [name for name in EXPERIMENTS if (run.of(name).folder / "config.json").is_file()]
-    if note := sample_note(run, begun):
-        raise RunError(f"{run.folder} is not published. {note}")
-    made = run.folder
+    begun = [name for name in EXPERIMENTS if (workspace.run(name).folder / "config.json").is_file()]
+    if note := sample_note(workspace, begun):
+        raise RunError(f"{workspace.folder} is not published. {note}")
+    made = workspace.folder
     wanted = {docs / "RESULTS.md": made / "RESULTS.md"}
     for name in FIGURES:
         wanted[docs / "figures" / f"{name}.png"] = made / "figures" / f"{name}.png"
@@ -34,8 +34,8 @@ def publish(run: Run, docs: Path, notebooks: Path) -> list[Path]:
             wanted[docs / name] = made / "beyond" / name
     if missing := sorted(str(source) for source in wanted.values() if not source.is_file()):
         raise RunError(
-            f"{', '.join(missing)} is missing: `make reproduce-figures PROFILE={run.profile}` "
-            "makes all of it"
+            f"{', '.join(missing)} is missing: "
+            f"`make reproduce-figures PROFILE={workspace.profile}` makes all of it"
         )
     for path, source in wanted.items():
         with replacing(path) as temporary:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filvm.experiments import EXPERIMENTS, Run
+from filvm.experiments import EXPERIMENTS, Workspace
 from filvm.files import replacing
 from filvm.report.claims import claims_table
 from filvm.report.figures import sample_note
@@ -330,32 +330,34 @@ RESULTS = {
 }
 
 
-def write_results(run: Run, path: Path) -> None:
+def write_results(workspace: Workspace, path: Path) -> None:
     """Write `results_markdown` to a file."""
     with replacing(path) as temporary:
-        temporary.write_text(results_markdown(run), "utf-8")
+        temporary.write_text(results_markdown(workspace), "utf-8")
 
 
-def results_markdown(run: Run) -> str:
-    """The tables for the profile of `run`, from the runs that are complete."""
+def results_markdown(workspace: Workspace) -> str:
+    """The tables for the profile of `workspace`, from the runs that are complete."""
     lines = [
-        f"# Results, profile `{run.profile}`",
+        f"# Results, profile `{workspace.profile}`",
         "",
         "What the report (Nickerson, *Interpretable dimensionality reduction for high-dimensional",
         "and unstructured data*) gives, and what this package measured on held-out data.",
         "",
     ]
     for name in EXPERIMENTS:
-        of = run.of(name)
+        run = workspace.run(name)
         rows = RESULTS.get(name, [])
-        if of.digest() is None or not rows:
+        if run.digest() is None or not rows:
             continue
         lines += [f"## {name}", ""]
-        if note := sample_note(run, [name]):
+        if note := sample_note(workspace, [name]):
             lines += [f"**{note}**", ""]
         lines += ["| report's section | what | report | ours | |", "|---|---|---|---|---|"]
-        cells = [[cell.replace("|", "\\|") for cell in result.row(of.metrics())] for result in rows]
+        cells = [
+            [cell.replace("|", "\\|") for cell in result.row(run.metrics())] for result in rows
+        ]
         lines += [f"| {' | '.join(row)} |" for row in cells]
         lines.append("")
-    lines += claims_table(run)
+    lines += claims_table(workspace)
     return "\n".join(lines)

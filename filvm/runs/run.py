@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filvm.data import Mnist, load_mnist
-from filvm.data.mnist import SAMPLE_SOURCE, is_at_hand
+from filvm.data import Mnist
+from filvm.data.mnist import SAMPLE_SOURCE
 from filvm.files import (
     discard,
     exclusive,
@@ -33,14 +33,13 @@ from filvm.files import (
     replacing,
     write_json,
 )
-from filvm.runs.distributed import PartDone, check_same, from_chief, is_chief
+from filvm.runs.distributed import PartDone, check_same, from_chief
+from filvm.runs.workspace import Workspace
 from filvm.version import __version__
 
 if TYPE_CHECKING:
-    import tensorflow as tf
     import tf_keras as keras
 
-PROFILES = ("full", "quick", "smoke")
 LIBRARIES = ("tensorflow", "tf_keras", "tensorflow-probability", "numpy")
 
 
@@ -73,43 +72,31 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment under one profile, and the places it reads and writes.
+    """One experiment in a workspace: the folder it is kept in, and what the folder holds.
 
-    `strategy` is what it trains under, if not in one process on one device.
+    Args:
+        name: the experiment's.
+        workspace: profile and folders.
     """
 
     name: str
-    profile: str = "full"
-    runs_dir: Path = Path("runs")
-    data_dir: Path = Path("data")
-    require_mnist: bool = False
-    strategy: tf.distribute.Strategy | None = None
-
-    @property
-    def writes(self) -> bool:
-        """Whether this process is to write: of several workers, the chief alone."""
-        return is_chief(self.strategy)
+    workspace: Workspace
 
     @property
     def folder(self) -> Path:
-        return Path(self.runs_dir) / self.profile / self.name
+        return self.workspace.folder / self.name
 
     @property
     def model_folder(self) -> Path:
         return self.folder / "model"
 
-    @property
-    def wants_mnist(self) -> bool:
-        """Whether the digits that stand in for MNIST will not do: it is there, or required."""
-        return self.require_mnist or is_at_hand(self.data_dir)
-
     def of(self, name: str) -> Run:
-        """The run of another experiment under the same profile."""
-        return dataclasses.replace(self, name=name)
+        """The run of another experiment of the same workspace."""
+        return self.workspace.run(name)
 
     def mnist(self) -> Mnist:
         """The digits this run is made from; `config.json` comes to say which they are."""
-        digits = load_mnist(self.data_dir, require_mnist=self.require_mnist)
+        digits = self.workspace.mnist()
         self.record_data(
             {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256}
         )
@@ -121,7 +108,7 @@ class Run:
         A RunError if it began with others, or what it is built on was made from others. Which
         folder they came from may change; their digest may not.
         """
-        if not self.writes or not (self.folder / "config.json").is_file():
+        if not self.workspace.writes or not (self.folder / "config.json").is_file():
             return  # read by another worker, or for a figure, not for training
         content = self.config()
         for run in (self, *map(self.of, content.get("built_on", {}))):
@@ -140,7 +127,8 @@ class Run:
         path = self.folder / "config.json"
         if not path.is_file():
             raise RunError(
-                f"{path} is missing: `filvm train {self.name} --profile {self.profile}` makes it"
+                f"{path} is missing: "
+                f"`filvm train {self.name} --profile {self.workspace.profile}` makes it"
             )
         content = read_json(path)
         for name in ("settings", "built_on", "data"):
@@ -167,7 +155,7 @@ class Run:
         A model that it was built on and that was trained anew since is another. A run made from
         the 5,000 digits that stand in for MNIST is not one of MNIST, where that is wanted.
         """
-        train = f"`filvm train {self.name} --profile {self.profile}`"
+        train = f"`filvm train {self.name} --profile {self.workspace.profile}`"
         if self.digest() is None:
             raise RunError(f"{self.folder} is not a complete run: {train} makes or completes it")
         config = self.config()
@@ -177,10 +165,10 @@ class Run:
                 f"{__version__}: `--restart` makes it anew, `--runs` is for another folder"
             )
         made_from = config.get("data", {}).get("source")
-        if made_from == SAMPLE_SOURCE and self.wants_mnist:
+        if made_from == SAMPLE_SOURCE and self.workspace.refuses_sample:
             raise RunError(
                 f"{self.folder} was made from the {made_from}, and MNIST is "
-                f"{'required' if self.require_mnist else 'found now'}: delete "
+                f"{'required' if self.workspace.require_mnist else 'found now'}: delete "
                 f"{self.folder.parent} to make all of it anew, or give `--runs` for another folder"
             )
         for name, digest in config.get("built_on", {}).items():
@@ -193,18 +181,12 @@ class Run:
     def model(self) -> keras.Model:
         """The trained model."""
         self.check_done()
-        import tf_keras as keras
-        from tf_keras.src.saving.serialization_lib import SafeModeScope
-
-        import filvm.lens  # noqa: F401  (its classes must be known to Keras)
-
         try:
-            with SafeModeScope():  # no Python code out of the file, also one of an older format
-                return keras.models.load_model(self.model_folder / "model.keras", compile=False)
+            return _loaded(self.model_folder / "model.keras", self.digest())
         except Exception as error:  # a damaged file raises almost anything
             raise RunError(
                 f"{self.model_folder} cannot be loaded ({first_line(error)}): `filvm train "
-                f"{self.name} --profile {self.profile} --restart` makes it anew"
+                f"{self.name} --profile {self.workspace.profile} --restart` makes it anew"
             ) from error
 
     def save_model(self, model: keras.Model) -> None:
@@ -220,18 +202,16 @@ class Run:
             never_compiled.save(temporary / "model.keras")
 
 
-@dataclass(frozen=True)
-class FinishedRun(Run):
-    """A run to look at: however often its model is asked for, it is loaded once."""
+@functools.lru_cache(maxsize=16)
+def _loaded(path: Path, digest: str) -> keras.Model:
+    """The model of a finished run, loaded once for as long as the run stays the same."""
+    import tf_keras as keras
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-    def model(self) -> keras.Model:
-        self.check_done()
-        return _loaded_once(self, self.digest())
+    import filvm.lens  # noqa: F401  (its classes must be known to Keras)
 
-
-@functools.cache
-def _loaded_once(run: FinishedRun, digest: str) -> keras.Model:
-    return Run.model(run)
+    with SafeModeScope():  # no Python code out of the file, also one of an older format
+        return keras.models.load_model(path, compile=False)
 
 
 def with_overrides(settings: Any, overrides: Sequence[str]) -> Any:
@@ -286,44 +266,44 @@ def run_experiment(
 
     Raises BlockingIOError while another process trains the same.
     """
-    if run.strategy is not None and not experiment.distributable:
+    if run.workspace.strategy is not None and not experiment.distributable:
         raise RunError(f"{run.name} is made by one process: give `--strategy` with others only")
     for name in experiment.needs:
         run.of(name).check_done()
-    settings = with_overrides(experiment.profiles[run.profile], overrides)
+    settings = with_overrides(experiment.profiles[run.workspace.profile], overrides)
     wanted = {
         "experiment": experiment.name,
-        "profile": run.profile,
+        "profile": run.workspace.profile,
         "settings": _plain(dataclasses.asdict(settings)),
         "deterministic": deterministic,
         "built_on": {name: run.of(name).digest() for name in experiment.needs},
         "filvm": __version__,
     }
-    with exclusive(run.folder) if run.writes else contextlib.nullcontext():
+    with exclusive(run.folder) if run.workspace.writes else contextlib.nullcontext():
         return _train(experiment, run, settings, wanted, restart)
 
 
 def _train(
     experiment: Experiment, run: Run, settings: Any, wanted: dict[str, Any], restart: bool
 ) -> dict[str, Any]:
-    if run.writes:
+    if run.workspace.writes:
         _prepare_folder(run, wanted, restart)
     done = run.digest() is not None
-    if run.strategy is not None:
-        check_same(run.strategy, _number_of(wanted), "its settings or what it builds on")
-        done = from_chief(run.strategy, done)
+    if run.workspace.strategy is not None:
+        check_same(run.workspace.strategy, _number_of(wanted), "its settings or what it builds on")
+        done = from_chief(run.workspace.strategy, done)
     if done:
-        if run.writes:
+        if run.workspace.writes:
             (run.folder / ".done").touch()  # newer than what it was built on, not changed since
         return run.metrics()
     measured = (run.folder / "metrics.json").is_file()
-    if run.strategy is not None:
-        measured = from_chief(run.strategy, measured)
-    if not run.writes:
+    if run.workspace.strategy is not None:
+        measured = from_chief(run.workspace.strategy, measured)
+    if not run.workspace.writes:
         if not measured:
             with contextlib.suppress(PartDone):
                 experiment.train(settings, run)
-        from_chief(run.strategy, True)  # waits for it
+        from_chief(run.workspace.strategy, True)  # waits for it
         return run.metrics()
     if not (run.folder / "config.json").is_file():
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
@@ -339,8 +319,8 @@ def _train(
         digest.update((run.folder / name).read_bytes())
     with replacing(run.folder / ".done") as temporary:
         temporary.write_text(digest.hexdigest() + "\n", "utf-8")
-    if run.strategy is not None:
-        from_chief(run.strategy, True)  # the others wait for it
+    if run.workspace.strategy is not None:
+        from_chief(run.workspace.strategy, True)  # the others wait for it
     return run.metrics()
 
 

@@ -183,13 +183,13 @@ class _Keep(keras.callbacks.Callback):
 
     def __init__(self, run: Run, model: keras.Model, monitor: str) -> None:
         super().__init__()
-        self.writes = run.writes
+        self.writes = run.workspace.writes
         self.path = run.folder / "history.csv"
         self.monitor = monitor
         self.epochs_done = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
-        for unfinished in folder.glob("*/*_temp") if run.writes else ():
+        for unfinished in folder.glob("*/*_temp") if run.workspace.writes else ():
             # TensorFlow's, of a kill or a full disk
             shutil.rmtree(unfinished)
         self.best_weights = tf.train.CheckpointManager(
@@ -303,12 +303,12 @@ def fit(
     """
     model.optimizer.build(model.trainable_variables)
     keep = _Keep(run, model, monitor)
-    trained = model if run.strategy is None else twin_of(model, run.strategy)
+    trained = model if run.workspace.strategy is None else twin_of(model, run.workspace.strategy)
     first = keep.restore()
     callbacks = [*callbacks, keep]  # its row holds what the others add
-    if run.strategy is not None:
-        check_same(run.strategy, first, "the epochs it finds done")
-        check_same(run.strategy, steps, "its data")
+    if run.workspace.strategy is not None:
+        check_same(run.workspace.strategy, first, "the epochs it finds done")
+        check_same(run.workspace.strategy, steps, "its data")
         copy_state(model, trained)
         copy_back = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: copy_state(trained, model)
@@ -317,9 +317,9 @@ def fit(
     # Beside others in `filvm reproduce`, each line says whose it is.
     beside = multiprocessing.parent_process() is not None
     bar = not beside and ("ipykernel" in sys.modules or sys.stdout.isatty())
-    if run.writes and not bar:
+    if run.workspace.writes and not bar:
         callbacks.append(_lines(run, keep, epochs))
-    if run.writes and first:
+    if run.workspace.writes and first:
         print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
     if first < epochs:
         trained.fit(
@@ -329,9 +329,9 @@ def fit(
             steps_per_epoch=steps,
             validation_data=validation.with_options(options_of_batches()),
             callbacks=callbacks,
-            verbose=1 if run.writes and bar else 0,
+            verbose=1 if run.workspace.writes and bar else 0,
         )
-    if not run.writes:
+    if not run.workspace.writes:
         raise PartDone(run.name)
     keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
     return keep.history

@@ -25,7 +25,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.data import Categorical, make_sequences
-from filvm.experiments import Run, RunError
+from filvm.experiments import RunError, Workspace
 from filvm.files import beside, exclusive, read_json, replacing, to_disk, write_json
 from filvm.lens import Lens, LensPipeline
 from filvm.serving import check as saved_model
@@ -77,10 +77,10 @@ class Export:
         return (self.folder / WARMUP).is_file()
 
 
-def served_names(names: Sequence[str], run: Run) -> list[str]:
+def served_names(names: Sequence[str], workspace: Workspace) -> list[str]:
     """Names to export: those asked for, as the client or the command line says them, or all done.
 
-    `run` says where runs are. Raises ServingError for a name that is not served, and when nothing
+    Raises ServingError for a name that is not served, and when nothing
     was asked for and nothing is done.
     """
     chosen = [name.replace("-", "_") for name in names]
@@ -88,33 +88,39 @@ def served_names(names: Sequence[str], run: Run) -> list[str]:
         raise ServingError(f"{', '.join(unknown)} is not served; there are {', '.join(SERVED)}")
     if chosen:
         return chosen
-    done = [name for name, experiment in SERVED.items() if run.of(experiment).digest()]
+    done = [name for name, experiment in SERVED.items() if workspace.run(experiment).digest()]
     if not done:
         raise ServingError(
-            f"{run.runs_dir / run.profile} has no complete run to export: "
-            f"`filvm train NAME --profile {run.profile}` makes one of {', '.join(SERVED.values())}"
+            f"{workspace.folder} has no complete run to export: "
+            f"`filvm train NAME --profile {workspace.profile}` makes one of "
+            f"{', '.join(SERVED.values())}"
         )
     return done
 
 
 def export_run(
-    name: str, run: Run, folder: Path, *, check: bool = False, only_changed: bool = False
+    name: str,
+    workspace: Workspace,
+    folder: Path,
+    *,
+    check: bool = False,
+    only_changed: bool = False,
 ) -> Export:
     """Export the model of one complete run as the next version of `folder`/`name`.
 
     Args:
         name: a key of `SERVED`.
-        run: any run of the profile.
+        workspace: where the run is.
         folder: of all served models.
         check: see `export_model`.
         only_changed: leave it at the latest version if that was made from the run as it is now,
             by this version of filvm.
     """
-    run = run.of(SERVED[name])
+    run = workspace.run(SERVED[name])
     run.check_done()
     about = {
         "experiment": run.name,
-        "profile": run.profile,
+        "profile": workspace.profile,
         "run": run.digest(),
         "data": run.config().get("data"),
         "filvm": __version__,

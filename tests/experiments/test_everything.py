@@ -8,9 +8,8 @@ import pytest
 
 from filvm.experiments import (
     EXPERIMENTS,
-    FinishedRun,
-    Run,
     RunError,
+    Workspace,
     ablations,
     run_experiment,
 )
@@ -32,7 +31,7 @@ def numbers(value):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_leaves_finite_metrics_and_a_model(trained_runs, name):
-    run = trained_runs.of(name)
+    run = trained_runs.run(name)
     found = numbers(run.metrics())
     assert found
     assert all(math.isfinite(number) for number in found)
@@ -42,7 +41,7 @@ def test_an_experiment_leaves_finite_metrics_and_a_model(trained_runs, name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_that_is_done_is_not_done_again(trained_runs, name):
-    run = trained_runs.of(name)
+    run = trained_runs.run(name)
     before = (run.folder / "metrics.json").stat().st_mtime_ns
     run_experiment(EXPERIMENTS[name], run)
     assert (run.folder / "metrics.json").stat().st_mtime_ns == before
@@ -50,11 +49,10 @@ def test_an_experiment_that_is_done_is_not_done_again(trained_runs, name):
 
 def test_a_finished_run_loads_its_model_once_until_it_is_made_anew(trained_runs, tmp_path):
     folder = tmp_path / "smoke" / "vae-mnist"
-    shutil.copytree(trained_runs.of("vae-mnist").folder, folder)
-    run = FinishedRun("vae-mnist", "smoke", tmp_path)
+    shutil.copytree(trained_runs.run("vae-mnist").folder, folder)
+    run = Workspace("smoke", tmp_path).run("vae-mnist")
     model = run.model()
     assert run.of("ilvm-mnist").of("vae-mnist").model() is model
-    assert Run("vae-mnist", "smoke", tmp_path).model() is not model
     (folder / ".done").write_text("another\n")
     assert run.model() is not model
     (folder / ".done").unlink()
@@ -64,7 +62,7 @@ def test_a_finished_run_loads_its_model_once_until_it_is_made_anew(trained_runs,
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_drawn_from_its_runs(trained_runs, tmp_path, name):
-    path = draw(name, FinishedRun(**vars(trained_runs)), tmp_path)
+    path = draw(name, trained_runs, tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 5_000
 
@@ -77,7 +75,7 @@ def test_the_table_has_every_experiment_with_results(trained_runs, tmp_path):
 
 
 def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_path):
-    draw_beyond(FinishedRun(**vars(trained_runs.of("invertible-mnist"))), tmp_path)
+    draw_beyond(trained_runs, tmp_path)
     for name in ("undone", "traversals"):
         assert (tmp_path / f"{name}.png").stat().st_size > 5_000
     text = (tmp_path / "beyond.md").read_text("utf-8")
@@ -85,7 +83,7 @@ def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_pat
     assert "| FILVM, draws |" in text
     for name in ("invertible-mnist", "invertible-mnist-r", "invertible-sequences"):
         assert f"## {name.removeprefix('invertible-')}\n" in text
-        of_way_back = trained_runs.of(name).metrics()["way_back"]
+        of_way_back = trained_runs.run(name).metrics()["way_back"]
         assert of_way_back["round_trip"] < 1e-4
         assert of_way_back["latents"] < 1e-3
 
@@ -100,7 +98,7 @@ def test_ablations_train_every_variant_with_every_seed_once(trained_runs, tmp_pa
     assert table["digit on request"].isna().tolist() == [True, True, False, False]
     numbers = table.drop(columns=["variant", "seed"])
     assert not numbers.iloc[0].equals(numbers.iloc[1])  # another seed, another lens
-    settings = trained_runs.of(ablations.folder_name(chosen[1], 1)).config()["settings"]
+    settings = trained_runs.run(ablations.folder_name(chosen[1], 1)).config()["settings"]
     assert (settings["known"], settings["seed"]) == (100, 1)
     monkeypatch.setattr(ablations, "train", None)  # all is done
     assert ablations.run_all(trained_runs, jobs=1).equals(table)
@@ -117,16 +115,20 @@ def test_what_was_not_made_from_mnist_is_not_published(trained_runs, tmp_path):
 
 
 def test_what_a_complete_run_made_is_published(tmp_path):
-    run, docs, notebooks = Run("", "smoke", tmp_path / "runs"), tmp_path / "docs", tmp_path / "nb"
+    workspace, docs, notebooks = (
+        Workspace("smoke", tmp_path / "runs"),
+        tmp_path / "docs",
+        tmp_path / "nb",
+    )
     notebooks.mkdir()
     (notebooks / "one.ipynb").write_text("not executed")
     with pytest.raises(RunError, match="is missing"):
-        publish(run, docs, notebooks)
+        publish(workspace, docs, notebooks)
     made = {"RESULTS.md": docs / "RESULTS.md", "notebooks/one.ipynb": notebooks / "one.ipynb"}
     made |= {f"figures/{name}.png": docs / "figures" / f"{name}.png" for name in FIGURES}
     for name in made:
-        (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (run.folder / name).write_text(f"what was made of {name}")
-    assert set(publish(run, docs, notebooks)) == set(made.values())
+        (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.folder / name).write_text(f"what was made of {name}")
+    assert set(publish(workspace, docs, notebooks)) == set(made.values())
     for name, copy in made.items():
         assert copy.read_text() == f"what was made of {name}"

@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import make_moons
 from sklearn.neighbors import KernelDensity
 
-from filvm.experiments import Run, RunError, flow_density, run_experiment
+from filvm.experiments import RunError, Workspace, flow_density, run_experiment
 from filvm.experiments.flow_density import PROFILES, moons_references, two_moons
 from filvm.flows import FlowFits
 from filvm.flows.density import Parameters
@@ -53,6 +53,6 @@ def test_the_truth_about_the_moons_agrees_with_a_density_estimated_from_many_of_
 
 
 def test_an_unknown_energy_is_refused_with_the_known_ones(tmp_path):
-    run = Run("flow-density", "smoke", tmp_path)
+    run = Workspace("smoke", tmp_path).run("flow-density")
     with pytest.raises(RunError, match="target=moon: expected one of two-modes, "):
         run_experiment(flow_density.EXPERIMENT, run, overrides=["target=moon"])

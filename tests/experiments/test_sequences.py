@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
 from filvm.experiments import lens_sequences as lens
 from filvm.experiments import vae_sequences as vae
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    run = Run("vae-sequences", "smoke", tmp_path_factory.mktemp("runs"))
+    run = Workspace("smoke", tmp_path_factory.mktemp("runs")).run("vae-sequences")
     run_experiment(EXPERIMENTS["vae-sequences"], run)
     return run
 

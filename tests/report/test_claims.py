@@ -1,6 +1,6 @@
 import pytest
 
-from filvm.experiments import EXPERIMENTS, Run
+from filvm.experiments import EXPERIMENTS, Workspace
 from filvm.files import write_json
 from filvm.report.claims import CLAIMS, Claim, claims_table
 from filvm.version import __version__
@@ -8,14 +8,14 @@ from filvm.version import __version__
 
 def run_with(folder, **metrics):
     """A complete run of every experiment named, with these metrics."""
-    run = Run("", "smoke", folder)
+    workspace = Workspace("smoke", folder)
     for name, content in metrics.items():
-        of = run.of(name.replace("_", "-"))
+        of = workspace.run(name.replace("_", "-"))
         of.folder.mkdir(parents=True)
         write_json(of.folder / "config.json", {"filvm": __version__})
         write_json(of.folder / "metrics.json", content)
         (of.folder / ".done").write_text("0\n")
-    return run
+    return workspace
 
 
 def better_with_size(finite=20):
@@ -32,7 +32,7 @@ def test_every_claim_needs_experiments_that_there_are():
 
 
 def test_a_claim_is_not_judged_before_its_runs_are_complete(tmp_path):
-    assert claims_table(Run("", "smoke", tmp_path)) == []
+    assert claims_table(Workspace("smoke", tmp_path)) == []
 
 
 @pytest.mark.parametrize(("finite", "verdict"), [(20, "surpassed"), (7, "holds")])

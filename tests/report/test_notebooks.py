@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from filvm.cli import main
-from filvm.experiments import RunError
+from filvm.experiments import RunError, Workspace
 from filvm.report.notebooks import execute, notebook_names, stripped
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def test_a_notebook_runs_and_shows_pictures_without_chatter(trained_runs, name):
     text = json.dumps([output.get("text", "") for output in shown])
     assert "0000 00:00" not in text
     assert "Epoch" not in text
-    assert str(trained_runs.runs_dir) not in json.dumps(notebook)
+    assert str(trained_runs.runs) not in json.dumps(notebook)
     assert (FOLDER / f"{name}.ipynb").read_bytes() == before
 
 
@@ -117,7 +117,7 @@ def test_what_is_missing_is_trained_with_what_it_needs(monkeypatch, tmp_path):
     made = []
 
     def pretend(experiment, run):
-        made.append((experiment.name, run.profile))
+        made.append((experiment.name, run.workspace.profile))
 
     monkeypatch.setattr(notebooks, "run_experiment", pretend)
     monkeypatch.setenv("FILVM_PROFILE", "smoke")
@@ -133,24 +133,20 @@ def test_what_is_missing_is_trained_with_what_it_needs(monkeypatch, tmp_path):
 
 
 def test_a_cell_that_fails_is_told(tmp_path):
-    from filvm.experiments import Run
-
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
     nbformat.write(notebook, tmp_path / "wrong.ipynb")
     with pytest.raises(RunError, match="wrong.ipynb: ZeroDivisionError: division by zero"):
-        execute("wrong", Run("", "smoke", tmp_path, tmp_path), tmp_path)
+        execute("wrong", Workspace("smoke", tmp_path, tmp_path), tmp_path)
 
 
 def test_folders_named_from_here_are_the_same_for_a_kernel(tmp_path, monkeypatch):
-    from filvm.experiments import Run
-
     code = "import os; print(os.environ['FILVM_MNIST_DIR'], os.environ['FILVM_DATA'])"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "where.ipynb")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FILVM_MNIST_DIR", "digits")
-    made = execute("where", Run("", "smoke", Path("runs"), Path("data")), Path("notebooks"))
+    made = execute("where", Workspace("smoke", Path("runs"), Path("data")), Path("notebooks"))
     (output,) = nbformat.read(made, as_version=4).cells[0].outputs
     assert output["text"].split() == [str(tmp_path / "digits"), str(tmp_path / "data")]
 

