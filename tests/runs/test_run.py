@@ -211,9 +211,9 @@ def test_what_stood_in_for_mnist_is_not_taken_for_it(run, data_dir, monkeypatch)
     with pytest.warns(UserWarning, match="stand in"):
         run_experiment(experiment, run)
     run_experiment(experiment, run)
+    required = dataclasses.replace(run.workspace, require_mnist=True).run("first")
     with pytest.raises(RunError, match=r"sample of 5,000 digits, and MNIST is required: delete"):
-        required = dataclasses.replace(run.workspace, require_mnist=True)
-        run_experiment(experiment, required.run("first"))
+        run_experiment(experiment, required)
     monkeypatch.setenv("FILVM_MNIST_DIR", str(data_dir))
     with pytest.raises(RunError, match=r"sample of 5,000 digits, and MNIST is found now: delete"):
         run.metrics()
