@@ -1,0 +1,360 @@
+"""From finished runs to the arrays that the report's figures draw.
+
+Every function takes a workspace; those that serve several lenses take the experiment's name too.
+Models are asked for with `workspace.run(name).model()`, test samples come from `filvm.data`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from filvm.analysis.correlation import spearman
+from filvm.analysis.manipulation import (
+    Effects,
+    Judge,
+    plane,
+    sweep_every_dimension,
+    traverse,
+)
+from filvm.analysis.mutual_information import most_informative_dimensions
+from filvm.analysis.oracles import predict_digit, predict_rotation
+from filvm.analysis.round_trip import changed_and_back, observations, round_trip_report
+from filvm.analysis.sequences import decoded_attributes
+from filvm.data import (
+    Mnist,
+    RotatedMnist,
+    Sequences,
+    load_morphometrics,
+    load_rotated_mnist,
+    load_thickness,
+    measure_shapes,
+    sequences_to_lists,
+    split_sequences,
+    stroke_thickness,
+    to_float,
+)
+from filvm.data.sequences import TABLE_1
+from filvm.figures.latent_space import Cloud
+from filvm.files import read_npz
+from filvm.runs.workspace import Workspace
+
+SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*[1] in Figure 10: 99.7 % of the prior N(0, 1)
+ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees, of Figure 11
+RANGES = {**TABLE_1, "final": (3, 2450)}  # smallest and largest value of each attribute
+
+Arrays = dict[str, np.ndarray]
+
+
+# Test samples. `run.mnist()` refuses digits that the run was not made from.
+
+
+def mnist_with_thickness(
+    workspace: Workspace, name: str = "filvm-mnist"
+) -> tuple[Mnist, np.ndarray]:
+    """MNIST as the run was made from it, and the stroke thickness of its test digits, px [n]."""
+    digits = workspace.run(name).mnist()
+    return digits, load_thickness(digits, workspace.data).test
+
+
+def rotated_digits(workspace: Workspace, name: str = "vae-mnist-r") -> RotatedMnist:
+    """MNIST-R as the run was made from it."""
+    return load_rotated_mnist(workspace.run(name).mnist(), workspace.data)
+
+
+def held_out_sequences(workspace: Workspace, limit: int | None = None) -> Sequences:
+    """The first test sequences of the splits that vae-sequences was made from."""
+    settings = workspace.run("vae-sequences").config()["settings"]
+    sizes = (settings[name] for name in ("sequences", "validation", "test"))
+    return split_sequences(*sizes, seed=settings["seed"]).test[:limit]
+
+
+def sequence_attributes(sequences: Sequences) -> Arrays:
+    """Start, step, length and final, float32 [n] each."""
+    return {name: getattr(sequences, name).astype(np.float32) for name in RANGES}
+
+
+def first_of_each_digit(labels: np.ndarray) -> list[int]:
+    """Rows of the first sample of every digit, 0 to 9."""
+    return [int(np.flatnonzero(labels == digit)[0]) for digit in range(10)]
+
+
+# Figures 3, 4 and 5: samples and their reconstructions.
+
+
+def reconstructed_digits(workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Figure 3: a test digit of each class and its reconstruction, float [10, 28, 28, 1]."""
+    run = workspace.run("vae-mnist")
+    digits = run.mnist()
+    images = to_float(digits.test_images[first_of_each_digit(digits.test_labels)])
+    return images, run.model().reconstruct(images)
+
+
+def reconstructed_rotated_digits(workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Figure 4: a rotated test digit of each class and its reconstruction, [10, 28, 28, 1]."""
+    rotated = rotated_digits(workspace)
+    images = to_float(rotated.test_images[first_of_each_digit(rotated.test_labels)])
+    return images, workspace.run("vae-mnist-r").model().reconstruct(images)
+
+
+def reconstructed_sequences(workspace: Workspace) -> tuple[Sequences, np.ndarray, np.ndarray]:
+    """Figure 5: four test sequences, and the numbers [4, max_length, 1] and lengths [4] predicted.
+
+    The first test sequences whose lengths are nearest to those that the report shows.
+    """
+    test = held_out_sequences(workspace)
+    chosen = [int(np.argmin(np.abs(test.length - length))) for length in (20, 24, 7, 13)]
+    model = workspace.run("vae-sequences").model()
+    return test[np.array(chosen)], *model.reconstruct(test[np.array(chosen)])
+
+
+# Figure 6: densities.
+
+
+def densities(workspace: Workspace) -> Arrays:
+    """Figure 6: fits by "target length", targets by name, each [pixels, pixels]; moons samples."""
+    return read_npz(workspace.run("flow-density").folder / "densities.npz")
+
+
+# Figures 7, 8 and 9: test samples in two dimensions of z*.
+
+
+def mnist_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[Cloud], Arrays]:
+    """Figure 7: z* of the test digits, a cloud for each experiment of `titles`; their factors."""
+    digits, thickness = mnist_with_thickness(workspace)
+    factors = {"digit": digits.test_labels, "thickness": thickness}
+    return _image_clouds(workspace, titles, digits.test_images, factors), factors
+
+
+def rotated_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[Cloud], Arrays]:
+    """Figure 8: z* of rotated test digits, a cloud for each experiment; their factors."""
+    rotated = rotated_digits(workspace)
+    rows = rotated.one_test_rotation_each(10_000)
+    factors = {"digit": rotated.test_labels[rows], "rotation": rotated.test_angles[rows]}
+    return _image_clouds(workspace, titles, rotated.test_images[rows], factors), factors
+
+
+def _image_clouds(
+    workspace: Workspace, titles: dict[str, str], images: np.ndarray, factors: Arrays
+) -> list[Cloud]:
+    """Images in two dimensions of z*: the two that belong to the factors (a label, a number).
+
+    In a lens without such dimensions (ILVM), the most informative ones are taken.
+    """
+    clouds = []
+    label, number = factors
+    for name, title in titles.items():
+        run = workspace.run(name)
+        model = run.model()
+        z_star = model.encode(to_float(images))
+        try:
+            x, y = (model.lens.dimension(factor) for factor in factors)
+            chosen = ""
+        except ValueError:
+            x, y = most_informative_dimensions(z_star, factors).values()
+            chosen = " (most informative)"
+        alignment = run.metrics()["test"]["codes"]["alignment"]
+        notes = [
+            f"{label} read from z*[{x}]: {alignment[label]['accuracy']:.3f}",
+            f"Spearman with z*[{y}]: {alignment[number]['spearman']:.2f}",
+        ]
+        labels = f"z*[{x}]{chosen}", f"z*[{y}]{chosen}"
+        clouds.append(Cloud(title, z_star[:, x], z_star[:, y], *labels, notes))
+    return clouds
+
+
+def sequence_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[Cloud], Arrays]:
+    """Figure 9: z*[0] and z*[1] of test sequences for each experiment, z*[2] and z*[3] of the last.
+
+    The notes are Spearman's correlations of both dimensions with each attribute.
+    """
+    test = held_out_sequences(workspace, 10_000)
+    attributes = sequence_attributes(test)
+    clouds = []
+    for name, title in titles.items():
+        z_star = workspace.run(name).model().encode(test)
+        clouds.append(_sequence_cloud(title, z_star, (0, 1), attributes))
+    clouds.append(_sequence_cloud("the same", z_star, (2, 3), attributes))
+    return clouds, attributes
+
+
+def _sequence_cloud(
+    title: str, z_star: np.ndarray, shown: tuple[int, int], attributes: Arrays
+) -> Cloud:
+    rho = spearman(z_star[:, shown], attributes).values()
+    # Adding 0 takes the sign from a zero of two decimals.
+    pairs = [(round(x, 2) + 0.0, round(y, 2) + 0.0) for x, y in rho]
+    notes = [f"$\\rho_x = {x:.2f}$   $\\rho_y = {y:.2f}$" for x, y in pairs]
+    return Cloud(title, *z_star[:, shown].T, *(f"z*[{i}]" for i in shown), notes)
+
+
+# Figures 10, 11 and B3: digits generated on a grid of two dimensions of z*.
+
+
+def thickness_grid(workspace: Workspace) -> Arrays:
+    """Figure 10: every digit at each value of `SWEEP` of z*[1]; fields of `figures.Grid`."""
+    oracle = workspace.run("oracles-mnist").model()
+    model = workspace.run("filvm-mnist").model()
+    return _grid(model, SWEEP, stroke_thickness, partial(predict_digit, oracle))
+
+
+def rotation_grid(workspace: Workspace, name: str) -> Arrays:
+    """Figure 11: every digit at each of `ANGLES`, in the order of z*[1]; fields of `Grid`."""
+    oracle = workspace.run("oracles-mnist-r").model()
+    model = workspace.run(name).model()
+    values = np.sort(model.lens.coordinate("rotation", ANGLES))
+    return _grid(model, values, partial(predict_rotation, oracle), partial(predict_digit, oracle))
+
+
+def _grid(model: Any, y_values: np.ndarray, measure: Judge, read_digit: Judge) -> Arrays:
+    """Every digit at every value of z*[1], all other dimensions 0.
+
+    Returns:
+        `images` [rows, 10, height, width], `y_values` [rows], and the oracles' readings of the
+        images: `measured` and `digits`, [rows, 10].
+    """
+    places = model.lens.coordinate("digit", np.arange(10))
+    points = plane(model.lens.latent_dim, places, y_values).astype(np.float32)
+    images = model.decode(points.reshape(-1, points.shape[-1]))
+    shape = points.shape[:2]
+    return {
+        "images": images.reshape(*shape, *images.shape[1:3]),
+        "y_values": y_values,
+        "measured": np.asarray(measure(images)).reshape(shape),
+        "digits": np.asarray(read_digit(images)).reshape(shape),
+    }
+
+
+def latent_map(workspace: Workspace, size: int = 25) -> tuple[np.ndarray, np.ndarray]:
+    """Figure B3: images [size, size, 28, 28] over z*[0] and z*[1], and their values [size]."""
+    model, values = workspace.run("filvm-mnist").model(), np.linspace(-3, 3, size)
+    points = plane(model.lens.latent_dim, values, values)
+    images = model.decode(points.reshape(size * size, -1))
+    return images.reshape(size, size, *images.shape[1:3]), values
+
+
+# Figures 12 and B4: sequences generated while one dimension of z* is swept.
+
+
+def effects(workspace: Workspace, name: str, points: int = 41) -> Effects:
+    """Figure 12: all attributes while each dimension runs from -2 to 2, the others 0."""
+    model = workspace.run(name).model()
+    return sweep_every_dimension(
+        lambda z_star: decoded_attributes(*model.decode(z_star)),
+        np.linspace(-2.0, 2.0, points),
+        RANGES,
+        model.lens.latent_dim,
+    )
+
+
+def swept_sequences(workspace: Workspace, name: str, points: int = 10) -> list[list[list[float]]]:
+    """Figure B4: for each dimension, the sequences while it runs from -3 to 3, the others 0."""
+    model, values = workspace.run(name).model(), np.linspace(-3.0, 3.0, points)
+    centre = np.zeros((1, model.lens.latent_dim), np.float32)
+    return [
+        sequences_to_lists(*model.decode(traverse(centre, i, values)[0]))
+        for i in range(model.lens.latent_dim)
+    ]
+
+
+# Beyond the report: the lens with an inverse, and six attributes.
+
+
+def undone_examples(workspace: Workspace, digit: int = 3) -> Arrays:
+    """Test digits, one of each class, changed into `digit` and back by both lenses.
+
+    Returns:
+        Rows of images by their title, float [10, 28, 28, 1]: the VAE's reconstruction, then for
+        each lens the changed digit, the digit changed back, and the pixels' absolute difference.
+    """
+    digits = workspace.run("invertible-mnist").mnist()
+    images = to_float(digits.test_images[first_of_each_digit(digits.test_labels)])
+    model = workspace.run("invertible-mnist").model()
+    models = {"FILVM": workspace.run("filvm-mnist").model(), "invertible": model}
+    z = model.latents(images)
+    rows = {"x → z → x": observations(model.vae, z)}
+    for name, of in models.items():
+        changed, back = (
+            observations(of.vae, latents)
+            for latents in changed_and_back(of.lens, z, {"digit": np.full(10, digit)})
+        )
+        rows[f"{name}: as a {digit}"] = changed
+        rows[f"{name}: and back"] = back
+        rows[f"{name}: lost"] = np.abs(back - rows["x → z → x"])
+    return rows
+
+
+def compared_with_filvm(workspace: Workspace) -> dict[str, dict[str, dict[str, Any]]]:
+    """Metrics of the FILVM and of the invertible lens: by data set, then by lens.
+
+    The FILVM's own metrics have no `way_back`; it is measured here, as the invertible lens's was.
+    """
+    found = {}
+    for task in ("mnist", "mnist-r", "sequences"):
+        run, invertible = workspace.run(f"filvm-{task}"), workspace.run(f"invertible-{task}")
+        limit = invertible.config()["settings"]["test_limit"]
+        way_back = round_trip_report(run.model(), *changed_samples(workspace, task, limit))
+        found[task] = {
+            "FILVM": {**run.metrics(), "way_back": way_back},
+            "InvertibleLens": invertible.metrics(),
+        }
+    return found
+
+
+def changed_samples(
+    workspace: Workspace, task: str, limit: int
+) -> tuple[np.ndarray, Arrays, Arrays]:
+    """Latents of test samples, their side information, and the change of one attribute.
+
+    MNIST: the digit three further on. MNIST-R: the opposite rotation. Sequences: the start of the
+    sequence before.
+    """
+    model = workspace.run(f"filvm-{task}").model()
+    if task == "mnist":
+        digits, thickness = mnist_with_thickness(workspace)
+        labels = digits.test_labels[:limit].astype(np.int64)
+        z = model.latents(to_float(digits.test_images[:limit]))
+        return z, {"digit": labels, "thickness": thickness[:limit]}, {"digit": (labels + 3) % 10}
+    if task == "mnist-r":
+        rotated = rotated_digits(workspace)
+        rows = rotated.one_test_rotation_each(limit)
+        angles = rotated.test_angles[rows].astype(np.float32)
+        known = {"digit": rotated.test_labels[rows], "rotation": angles}
+        return model.latents(to_float(rotated.test_images[rows])), known, {"rotation": -angles}
+    test = held_out_sequences(workspace, limit)
+    every = sequence_attributes(test)
+    known = {name: every[name] for name in model.lens.names}
+    return model.latents(test), known, {"start": np.roll(known["start"], 1)}
+
+
+def traversals(workspace: Workspace, sample: int = 0, steps: int = 9) -> dict[str, Arrays]:
+    """One test digit with each attribute set from its 1st to its 99th percentile.
+
+    The other five attributes follow by linear regression over the training digits, for no digit
+    has a thicker stroke of the same length and area.
+
+    Returns:
+        By attribute: `asked` [steps], `images` [steps, height, width], and `measured` [steps] on
+        these images.
+    """
+    run = workspace.run("filvm-mnist-morpho")
+    digits = run.mnist()
+    known, known_test = load_morphometrics(digits, workspace.data)
+    table = pd.DataFrame(known)
+    slopes = table.cov() / table.var()  # slopes.loc[other, name]: of other upon name
+    own = pd.Series({name: values[sample] for name, values in known_test.items()})
+    image = to_float(digits.test_images[[sample] * steps])
+    found = {}
+    for name, values in known.items():
+        asked = np.linspace(*np.nanpercentile(values, [1, 99]), steps)
+        all_asked = own.to_numpy() + np.outer(asked - own[name], slopes[name])
+        images = run.model().manipulate(image, **dict(zip(known, all_asked.T, strict=True)))
+        found[name] = {
+            "asked": asked,
+            "images": images[..., 0],
+            "measured": measure_shapes(images, (name,), num_workers=1)[name],
+        }
+    return found
