@@ -1,42 +1,35 @@
-"""Files that appear whole or not at all, and what only one process at a time may make."""
+"""Atomic writes of files and folders, locks between processes, and checked reading."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
-import math
 import os
 import platform
 import re
 import shutil
-import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: there, two processes are not kept apart
-    fcntl = None
+MAX_JSON_BYTES = 2**26  # the longest JSON file written here has a thousandth of it
+MAX_ARRAY_BYTES = 2**30  # of all arrays of an .npz file, unpacked
+LOCK_SECONDS = 3.0  # how long to wait for a lock: workers of a killed process end within it
 
-MOST_JSON = 2**26  # bytes; the longest that is written here has a thousandth of it
-MOST_ARRAYS = 2**30  # bytes, unpacked
-PATIENCE = 3.0  # seconds in which what a killed process had started notices that it is gone
-
-_numbers = itertools.count()  # of this process's temporary files
+_temporary_numbers = itertools.count()
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` if the block succeeds.
+    """Yield a temporary path next to `path`, and rename it to `path` if the block succeeds.
 
-    The block may make a file or a folder. Whatever stood at `path` stays as it was until the new
-    one is complete, and stays for good if the block fails. A folder that stood there is removed
-    first, so a reader may for a moment find none, but never half of one.
+    The block may make a file or a folder. If the block fails, `path` stays as it was. An existing
+    folder is removed just before the rename, so a reader may briefly find no folder, but never an
+    incomplete one.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +40,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     with beside(path) as temporary:
         yield temporary
-        to_disk(temporary)  # the rename must not overtake the content
+        to_disk(temporary)  # the content must be on the disk before the rename
         if temporary.is_dir():
             discard(path)
         os.replace(temporary, path)
@@ -55,35 +48,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def beside(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path on the disk of `path`, removed at the end if something is there.
+    """Yield a temporary path in the folder of `path`; remove what is there when the block ends.
 
-    What killed processes left there when they wrote `path` is removed before.
+    First removes the temporary files that killed processes left when they wrote `path`.
     """
     path = Path(path)
     make_folder(path.parent)
-    sweep(path)
-    name = f".{path.name}.{platform.node()}.{os.getpid()}.{next(_numbers)}.tmp"
+    remove_leftovers(path)
+    name = f".{path.name}.{platform.node()}.{os.getpid()}.{next(_temporary_numbers)}.tmp"
     temporary = path.with_name(name)
-    _remove(temporary)  # of another process that had our number
+    _remove(temporary)  # an earlier process may have had the same process id
     try:
         yield temporary
     finally:
         _remove(temporary)
 
 
-def sweep(path: str | Path) -> None:
-    """Remove what processes of this machine that are no more left while they wrote `path`."""
+def remove_leftovers(path: str | Path) -> None:
+    """Remove temporary files for `path` whose process ran on this machine and has ended."""
     path = Path(path)
-    left = re.compile(re.escape(f".{path.name}.{platform.node()}.") + r"(\d+)\.\d+\.tmp")
+    pattern = re.compile(re.escape(f".{path.name}.{platform.node()}.") + r"(\d+)\.\d+\.tmp")
     for name in os.listdir(path.parent):
-        if (of := left.fullmatch(name)) and not _is_alive(int(of[1])):
+        if (match := pattern.fullmatch(name)) and not _is_alive(int(match[1])):
             _remove(path.with_name(name))
 
 
 def discard(path: str | Path) -> None:
-    """Remove a file or a folder, if it is there; a kill leaves all of it at `path` or nothing."""
-    with beside(path) as aside, contextlib.suppress(FileNotFoundError):
-        os.rename(path, aside)
+    """Remove a file or a folder in one step, if it exists: a kill never leaves half a folder."""
+    with beside(path) as temporary, contextlib.suppress(FileNotFoundError):
+        os.rename(path, temporary)
 
 
 def to_disk(path: Path) -> None:
@@ -96,145 +89,118 @@ def to_disk(path: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: str | Path) -> Iterator[None]:
-    """Have `path`, which need not be there yet, to oneself; a BlockingIOError names who has it.
+    """Hold the lock for making `path`, which need not exist yet, while the block runs.
 
-    What counts is a lock on a file beside it, of which the operating system lets go when the
-    process ends, whichever way: no lock outlives a kill or a power cut.
+    The lock is the file `.<name>.lock` next to `path`, which holds the process id. The operating
+    system releases it when the process ends for any reason, a kill or a power cut included.
+
+    Raises:
+        BlockingIOError: another process, named by its id, holds the lock.
     """
     path = Path(path)
     make_folder(path.parent)
     lock = path.with_name(f".{path.name}.lock")
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        file = open(lock, "a+")  # noqa: SIM115 (it stays open, and locked, while the block runs)
-        if _lock(file) and _is_same(file, lock):
-            break
-        file.seek(0)
-        holder = file.read().strip()
-        file.close()
-        if time.monotonic() > give_up:
-            raise BlockingIOError(
-                f"{path} is being made by process {holder}: wait for it, or stop it"
-            )
-        time.sleep(0.1)
-    with file:
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        sweep(path)
+    try:
+        held = filelock.FileLock(lock).acquire(timeout=LOCK_SECONDS)
+    except filelock.Timeout:
+        raise BlockingIOError(
+            f"{path} is being made by process {_text(lock)}: wait until it has finished, or stop it"
+        ) from None
+    with held:
+        lock.write_text(str(os.getpid()))
+        remove_leftovers(path)
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                lock.unlink()  # filelock>=4 checks that the file it has locked still exists
 
 
-def _lock(file: Any) -> bool:
-    if fcntl is None:
-        return True
+def _text(path: Path) -> str:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks
-    return True
-
-
-def _is_same(file: Any, path: Path) -> bool:
-    """Whether an open file is still the one at `path`: who held the lock before has removed it."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
+        return path.read_text()
+    except OSError:  # released in the meantime
+        return "(unknown)"
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder and those above it; a NotADirectoryError names what is in the way."""
+    """Make a folder and its parents.
+
+    Raises:
+        NotADirectoryError: a file, or a link that leads nowhere, is in the way; it is named.
+    """
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        above = (place for place in (path, *path.parents) if os.path.lexists(place))
-        blocking = next(place for place in above if not place.is_dir())
-        kind = "a link to nothing" if blocking.is_symlink() else "a file"
+        existing = (place for place in (path, *path.parents) if os.path.lexists(place))
+        blocking = next(place for place in existing if not place.is_dir())
+        kind = "a broken link" if blocking.is_symlink() else "a file"
         raise NotADirectoryError(f"{blocking} is {kind}; expected a folder: move it away") from None
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line: TensorFlow's go on with the operations that led there."""
+    """Return the first line of an error message; TensorFlow appends lists of operations."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, replacing `path` in one step."""
+    """Write `content` as indented JSON, in one step."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON object; a ValueError names the file if it holds anything else, or too much."""
+    """Read a JSON object.
+
+    Raises:
+        ValueError: the file, which is named, is damaged, too long, or holds no JSON object.
+    """
     try:
         with open(path, "rb") as file:
-            text = file.read(MOST_JSON + 1)
-        if len(text) > MOST_JSON:
-            raise ValueError(f"more than {MOST_JSON} bytes")
+            text = file.read(MAX_JSON_BYTES + 1)
+        if len(text) > MAX_JSON_BYTES:
+            raise ValueError(f"it has more than {MAX_JSON_BYTES} bytes")
         content = json.loads(text.decode("utf-8"))
         if not isinstance(content, dict):
-            raise ValueError(f"a {type(content).__name__}, expected an object")
+            raise ValueError(f"it holds a {type(content).__name__}")
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path} does not hold JSON as expected ({error}); delete it to make it anew"
-        ) from None
+        raise _damaged(path, "a JSON object", error) from None
     return content
 
 
-def read_npz(path: str | Path, most: int = MOST_ARRAYS) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz file by name; a ValueError names the file if it holds none.
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an .npz file by name. Nothing is unpickled.
 
-    Nothing is unpickled, and whatever the file claims, no more than `most` bytes are unpacked.
+    Raises:
+        ValueError: the file, which is named, is damaged, holds Python objects, or would unpack to
+            more than `MAX_ARRAY_BYTES`.
     """
     with open(path, "rb") as file:
         try:
-            archive = zipfile.ZipFile(file)
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > most:
-                raise ValueError(f"more than {most} bytes unpacked")
-            return {
-                member.filename.removesuffix(".npy"): _read_npy(archive, member)
-                for member in members
-            }
-        except Exception as error:  # zipfile and NumPy raise a dozen kinds for a damaged file
-            raise ValueError(
-                f"{path} does not hold arrays as expected ({error}); delete it to make it anew"
-            ) from None
+            with np.load(file, allow_pickle=False) as archive:
+                if sum(member.file_size for member in archive.zip.infolist()) > MAX_ARRAY_BYTES:
+                    raise ValueError(f"it unpacks to more than {MAX_ARRAY_BYTES} bytes")
+                return {name: np.asarray(archive[name]) for name in archive.files}
+        except Exception as error:  # NumPy and zipfile raise a dozen kinds for a damaged file
+            raise _damaged(path, "an .npz file of plain arrays", error) from None
 
 
-def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member.filename} is packed in a way NumPy does not use")
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError(f"{member.filename} has format version {version}")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-        if dtype.hasobject:
-            raise ValueError(f"{member.filename} holds Python objects")
-        content = stream.read()  # never beyond what the archive's directory says
-    if len(content) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{member.filename} holds {len(content)} bytes for shape {shape}")
-    array = np.frombuffer(content, dtype) if content else np.empty(0, dtype)
-    return array.reshape(shape, order="F" if fortran_order else "C")
+def _damaged(path: str | Path, expected: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is damaged ({error}); expected {expected}: delete it, and it is made again"
+    )
 
 
 def _is_alive(process: int) -> bool:
-    if fcntl is None:
-        return True  # nor can this be asked
+    if os.name == "nt":
+        return True  # Windows has no such question: signal 0 would end the process
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # another user's
+        return True  # another user's process
     return True
 
 

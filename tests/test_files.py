@@ -1,4 +1,4 @@
-"""A file is whole or not there; what stood in its place stays until then."""
+"""A file is complete or absent, and the old file stays until the new one is complete."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from filvm import files
 from filvm.files import discard, exclusive, read_json, read_npz, replacing, write_json
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -36,26 +36,26 @@ def test_a_folder_replaces_a_folder(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_json_comes_back_as_written(tmp_path):
+def test_json_is_read_as_it_was_written(tmp_path):
     content = {"name": "été", "values": [1, 2.5, None]}
     write_json(tmp_path / "a" / "b.json", content)
     assert read_json(tmp_path / "a" / "b.json") == content
 
 
-def a_process_that_is_gone():
+def id_of_an_ended_process():
     command = [sys.executable, "-c", "import os; print(os.getpid())"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_what_killed_processes_left_is_swept_and_what_live_ones_write_is_not(tmp_path):
-    host, process = platform.node(), a_process_that_is_gone()
-    gone = tmp_path / f".file.{host}.{process}.0.tmp"
-    gone.mkdir()
-    (gone / "half").touch()
+def test_temporary_files_of_killed_processes_are_removed_and_of_running_ones_kept(tmp_path):
+    host, process = platform.node(), id_of_an_ended_process()
+    leftover = tmp_path / f".file.{host}.{process}.0.tmp"
+    leftover.mkdir()
+    (leftover / "half").touch()
     kept = [
-        tmp_path / f".file.{host}.{os.getppid()}.0.tmp",  # alive
+        tmp_path / f".file.{host}.{os.getppid()}.0.tmp",  # of a running process
         tmp_path / f".file.{host}x.{process}.0.tmp",  # of another machine
-        tmp_path / f".other.{host}.{process}.0.tmp",  # swept with `other`
+        tmp_path / f".other.{host}.{process}.0.tmp",  # for another file
     ]
     for path in kept:
         path.touch()
@@ -64,18 +64,18 @@ def test_what_killed_processes_left_is_swept_and_what_live_ones_write_is_not(tmp
     assert set(tmp_path.iterdir()) == {tmp_path / "file", *kept}
 
 
-def test_what_is_discarded_is_gone_and_no_other(tmp_path):
+def test_discard_removes_a_link_or_a_folder_and_nothing_else(tmp_path):
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "folder")
-    discard(tmp_path / "link")  # the link, not what it leads to
+    discard(tmp_path / "link")  # the link, not its target
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     discard(tmp_path / "folder")
     discard(tmp_path / "never there")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_process_at_a_time_and_no_lock_outlives_a_kill(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "PATIENCE", 0.0)
+def test_one_process_at_a_time_holds_a_lock_and_a_kill_releases_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0.0)
     program = (
         "import sys, time; from filvm.files import exclusive\n"
         "with exclusive(sys.argv[1]): print('held', flush=True); time.sleep(60)"
@@ -88,7 +88,7 @@ def test_one_process_at_a_time_and_no_lock_outlives_a_kill(tmp_path, monkeypatch
             exclusive(tmp_path / "run"),
         ):
             pass
-        with exclusive(tmp_path / "another run"):  # side by side
+        with exclusive(tmp_path / "another run"):  # locks of other files are free
             pass
         holder.kill()
     with exclusive(tmp_path / "run"):
@@ -96,8 +96,8 @@ def test_one_process_at_a_time_and_no_lock_outlives_a_kill(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["a file", "a link to nothing"])
-def test_what_is_in_the_way_of_a_folder_is_named(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["a file", "a broken link"])
+def test_an_obstacle_in_the_place_of_a_folder_is_named(tmp_path, kind):
     if kind == "a file":
         (tmp_path / "runs").touch()
     else:
@@ -107,7 +107,7 @@ def test_what_is_in_the_way_of_a_folder_is_named(tmp_path, kind):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_arrays_come_back_as_saved(tmp_path, save):
+def test_arrays_are_read_as_they_were_saved(tmp_path, save):
     arrays = {
         "number": np.array(1.5),
         "rows": np.arange(6, dtype=np.int16).reshape(2, 3),
@@ -116,8 +116,8 @@ def test_arrays_come_back_as_saved(tmp_path, save):
         "none": np.empty((0, 3), np.float32),
     }
     save(tmp_path / "arrays.npz", **arrays)
-    kept = read_npz(tmp_path / "arrays.npz")
-    assert list(kept) == list(arrays)
+    loaded = read_npz(tmp_path / "arrays.npz")
+    assert list(loaded) == list(arrays)
     for name, array in arrays.items():
-        np.testing.assert_array_equal(kept[name], array)
-        assert (kept[name].dtype, kept[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(loaded[name], array)
+        assert (loaded[name].dtype, loaded[name].shape) == (array.dtype, array.shape)

@@ -265,7 +265,7 @@ def test_require_mnist_names_the_files_and_the_folder_to_fill(digits, tmp_path):
 def test_a_record_that_is_not_json_is_named(digits, tmp_path):
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "source.json").write_text("{")
-    with pytest.raises(ValueError, match=r"source\.json does not hold JSON"):
+    with pytest.raises(ValueError, match=r"source\.json is damaged"):
         load_mnist(tmp_path, mirrors=[])
 
 

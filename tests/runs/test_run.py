@@ -154,7 +154,7 @@ def test_a_model_that_cannot_be_loaded_is_named(run):
 
 
 def test_two_processes_do_not_train_the_same_run(run, monkeypatch):
-    monkeypatch.setattr("filvm.files.PATIENCE", 0.0)
+    monkeypatch.setattr("filvm.files.LOCK_SECONDS", 0.0)
     with exclusive(run.folder), pytest.raises(BlockingIOError, match="first is being made by"):
         run_experiment(Counted("first").experiment, run)
     run_experiment(Counted("first").experiment, run)
@@ -170,7 +170,7 @@ def test_a_file_where_the_folder_should_be_is_named(run):
 def test_a_damaged_config_is_named(run):
     run_experiment(Counted("first").experiment, run)
     (run.folder / "config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"config\.json does not hold JSON"):
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
         run_experiment(Counted("first").experiment, run)
 
 
