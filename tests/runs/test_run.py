@@ -208,7 +208,7 @@ def test_what_stood_in_for_mnist_is_not_taken_for_it(run, data_dir, monkeypatch)
         return {}
 
     experiment = Experiment("first", "", {"smoke": Settings()}, train)
-    with pytest.warns(UserWarning, match="stand in"):
+    with pytest.warns(UserWarning, match="built-in sample"):
         run_experiment(experiment, run)
     run_experiment(experiment, run)
     required = dataclasses.replace(run.workspace, require_mnist=True).run("first")
