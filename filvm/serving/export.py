@@ -230,7 +230,7 @@ def check_export(
     """
     cases = io.BytesIO()
     np.savez(cases, **check_cases(model, batches))
-    command = [sys.executable, saved_model.__file__, str(folder), "-"]
+    command = [sys.executable, "-m", saved_model.__name__, str(folder), "-"]
     done = subprocess.run(command, input=cases.getvalue(), capture_output=True, check=False)
     try:
         result = json.loads(done.stdout)

@@ -1,9 +1,10 @@
 """A stand-in for TensorFlow Serving: its REST predict API and its gRPC Predict, on SavedModels.
 
-It follows https://www.tensorflow.org/tfx/serving/api_rest: the latest version answers unless one is
-named; requests by column ("inputs") or by row ("instances"); the name of a single input or output
-is left out; an error is {"error": sentence} with status 400, or 404 for a model that is not there.
-The models are loaded through TensorFlow's C API, as in the server; none of filvm's models is used.
+It follows https://www.tensorflow.org/tfx/serving/api_rest: the latest version answers unless the
+request names one; a request is by column ("inputs") or by row ("instances"); the name of a single
+input or output is left out; an error is {"error": sentence} with status 400, or 404 for an unknown
+model.
+A model is loaded into a session from its MetaGraph, as in the server; no model class of filvm runs.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ class Refused(Exception):
 
 
 class Models:
-    """The models in a folder like runs/full/serving, loaded when they are first asked for."""
+    """The models in a folder like runs/full/serving; each is loaded at its first request."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -141,17 +142,16 @@ def tensors(body, expected):
         if array.dtype.kind not in "if":
             raise Refused(400, f"{name}: expected numbers")
         if name in expected:
-            if np.issubdtype(expected[name].dtype, np.integer) and array.dtype.kind == "f":
+            if expected[name].dtype.is_integer and array.dtype.kind == "f":
                 raise Refused(400, f"{name}: expected integers")
-            array = array.astype(expected[name].dtype)
+            array = array.astype(expected[name].dtype.as_numpy_dtype)
         arrays[name] = array
     return arrays
 
 
 @contextlib.contextmanager
-def rest_server(folder):
-    """Serve the models in `folder`; gives the address."""
-    models = Models(folder)
+def rest_server(models):
+    """Serve `models` over REST; gives the address."""
     server = ThreadingHTTPServer(("localhost", 0), Handler)
     server.models = models
     server.daemon_threads = False  # closing waits for the answers
@@ -163,12 +163,11 @@ def rest_server(folder):
         server.shutdown()
         thread.join()
         server.server_close()
-        models.close()
 
 
 @contextlib.contextmanager
-def grpc_server(folder):
-    """The same over gRPC."""
+def grpc_server(models):
+    """Serve `models` over gRPC; gives the address."""
     from concurrent import futures
 
     import grpc
@@ -178,8 +177,6 @@ def grpc_server(folder):
         PredictionServiceServicer,
         add_PredictionServiceServicer_to_server,
     )
-
-    models = Models(folder)
 
     class Servicer(PredictionServiceServicer):
         def Predict(self, request, context):
@@ -204,4 +201,3 @@ def grpc_server(folder):
         yield f"localhost:{port}"
     finally:
         server.stop(None).wait()
-        models.close()

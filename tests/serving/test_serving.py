@@ -1,9 +1,13 @@
-"""Exports answer a server's clients as the Python model answers, or they do not appear."""
+"""A served export answers as the Python model does; an export that does not is not published."""
 
+import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,14 +28,14 @@ from filvm.cli import main
 from filvm.data import Categorical, Continuous
 from filvm.experiments import EXPERIMENTS, Experiment, Workspace, run_experiment
 from filvm.files import beside
-from filvm.lens import FILVM, ILVM, LensPipeline
+from filvm.lens import FILVM, ILVM, InvertibleLens, LensPipeline
 from filvm.serving import check as saved_model
 from filvm.serving import export as serving
 from filvm.serving.check import SavedModelError, ServedModel
 from filvm.vae import ConvVAE, SequenceVAE
-from tests.serving.stand_in_server import grpc_server, rest_server
+from tests.serving.stand_in_server import Models, grpc_server, rest_server
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SIGNATURES = {"encode", "encode_with_side_information", "decode", "manipulate"}
 
 
@@ -54,11 +58,12 @@ def small_conv_vae():
 
 
 def small_sequence_vae():
-    return SequenceVAE(4, max_length=6, units=8, dense_units=8, context_units=4)
+    return SequenceVAE(4, max_length=4, units=8, dense_units=8, context_units=4)
 
 
 def small_lens(kind, *attributes):
-    lens = kind(4, attributes, hidden_units=(16,), num_flows=2)
+    size = {"num_couplings": 2} if kind is InvertibleLens else {"num_flows": 2}
+    lens = kind(4, attributes, hidden_units=(16,), **size)
     lens.attribute_mean.assign([0.0] * (len(attributes) - 1) + [2.6])  # as if adapted to data
     lens.attribute_scale.assign([1.0] * (len(attributes) - 1) + [0.7])
     return lens
@@ -91,16 +96,52 @@ def runs(pipeline, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(runs):
-    """The folder a server is given, exported by the command line with its check."""
+    """The folder that a server is given, exported by the command line with its check."""
     arguments = ["--check", "--profile", "smoke", "--runs", str(runs)]
     assert main(["export", "filvm-mnist", *arguments]) == 0
     return runs / "smoke" / "serving"
 
 
 @pytest.fixture(scope="module")
-def loaded(served):
-    with ServedModel(served / "filvm_mnist" / "1", threads=1) as model:
-        yield model
+def models(served):
+    """The served models, loaded once for all tests."""
+    with contextlib.closing(Models(served)) as models:
+        yield models
+
+
+@pytest.fixture(scope="module")
+def loaded(models):
+    return models.find("filvm_mnist", "1")[0]
+
+
+@pytest.fixture(scope="module")
+def rest(models):
+    """The address of a REST server."""
+    with rest_server(models) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A function: name of a kind of model -> a small model of it, and its exported version."""
+    keras.utils.set_random_seed(0)
+    sequence_vae = small_sequence_vae()
+    folder = tmp_path_factory.mktemp("exported")
+    models = {
+        "conv_vae": small_conv_vae(),
+        "sequence_vae": sequence_vae,
+        "ilvm": small_lens(ILVM, Categorical("digit", 10), Continuous("thickness")),
+        "invertible": small_lens(InvertibleLens, Categorical("digit", 10), Continuous("thickness")),
+        "sequence_pipeline": LensPipeline(
+            sequence_vae, small_lens(FILVM, Continuous("start"), Continuous("step"))
+        ),
+    }
+
+    @functools.cache
+    def export(name):
+        return models[name], serving.export_model(models[name], folder / name)[0]
+
+    return export
 
 
 def images(n):
@@ -125,23 +166,23 @@ def test_an_export_is_a_version_folder_a_configuration_and_nothing_else(served):
 
 def test_signatures_have_the_promised_names_types_and_free_batch(loaded):
     assert set(loaded.signatures) == SIGNATURES | {"serving_default"}
-    image, row = (-1, 28, 28, 1), (-1,)
+    image, row, z_star = (None, 28, 28, 1), (None,), (None, 4)
     expected = {
-        "encode": ({"images": image}, {"z_star": (-1, 4), "digit": row, "thickness": row}),
+        "encode": ({"images": image}, {"z_star": z_star, "digit": row, "thickness": row}),
         "encode_with_side_information": (
             {"images": image, "digit": row, "thickness": row},
-            {"z_star": (-1, 4), "digit": row, "thickness": row},
+            {"z_star": z_star, "digit": row, "thickness": row},
         ),
-        "decode": ({"z_star": (-1, 4)}, {"images": image}),
+        "decode": ({"z_star": z_star}, {"images": image}),
         "manipulate": ({"images": image, "dimension": row, "value": row}, {"images": image}),
     }
     expected["serving_default"] = expected["encode"]
     for name, (inputs, outputs) in expected.items():
         signature = loaded.signatures[name]
-        assert {key: info.shape for key, info in signature.inputs.items()} == inputs
-        assert {key: info.shape for key, info in signature.outputs.items()} == outputs
-        for key, info in (*signature.inputs.items(), *signature.outputs.items()):
-            assert info.dtype is (np.int32 if key == "dimension" else np.float32)
+        assert {key: tuple(spec.shape) for key, spec in signature.inputs.items()} == inputs
+        assert {key: tuple(spec.shape) for key, spec in signature.outputs.items()} == outputs
+        for key, spec in (*signature.inputs.items(), *signature.outputs.items()):
+            assert spec.dtype == (tf.int32 if key == "dimension" else tf.float32)
 
 
 def test_the_exported_model_loads_in_keras_as_the_same_object(served, pipeline):
@@ -203,7 +244,8 @@ def test_a_version_appears_whole_and_under_a_number_that_is_free(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["vae"]
 
 
-def test_a_model_that_fails_its_check_does_not_appear(pipeline, tmp_path, monkeypatch):
+def test_a_model_that_fails_its_check_does_not_appear(exported, tmp_path, monkeypatch):
+    model, _ = exported("conv_vae")
     answers = serving.answers
 
     def other_answers(model, signature, inputs):
@@ -212,7 +254,7 @@ def test_a_model_that_fails_its_check_does_not_appear(pipeline, tmp_path, monkey
 
     monkeypatch.setattr(serving, "answers", other_answers)
     with pytest.raises(serving.ServingError, match="decode, batch 1: images differs by 2e-05"):
-        serving.export_model(pipeline, tmp_path / "filvm_mnist", check=True)
+        serving.export_model(model, tmp_path / "vae", check=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -281,27 +323,23 @@ def test_everything_served_is_an_experiment():
 # What a server does with it.
 
 
-def test_the_check_runs_in_a_process_that_knows_neither_filvm_nor_python_s_tensorflow(
-    served, pipeline, tmp_path
-):
-    script = tmp_path / "alone.py"
-    shutil.copy(saved_model.__file__, script)
+def test_the_check_runs_in_a_process_that_imports_no_model(served, pipeline, tmp_path):
     cases = serving.check_cases(pipeline)
     assert {key.split("/")[1] for key in cases} == {"1", "7", "256"}
     np.savez(tmp_path / "right.npz", **cases)
     name = "encode/7/out/thickness"
     np.savez(tmp_path / "wrong.npz", **{**cases, name: cases[name] + 1e-3})
     program = (
-        "import json, runpy, sys\n"
-        f"alone = runpy.run_path({str(script)!r})\n"
-        "status = [alone['main'](sys.argv[1], path) for path in sys.argv[2:]]\n"
-        "packages = {name.split('.')[0] for name in sys.modules}\n"
-        "assert not packages & {'filvm', 'tensorflow', 'tf_keras', 'keras'}, packages\n"
+        "import sys\n"
+        "from filvm.serving import check\n"
+        "status = [check.main(sys.argv[1], path) for path in sys.argv[2:]]\n"
+        "assert not {'filvm.vae', 'filvm.lens', 'filvm.flows', 'tf_keras'} & set(sys.modules)\n"
         "assert status == [0, 1], status\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, served / "filvm_mnist" / "1", "right.npz", "wrong.npz"],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -313,28 +351,19 @@ def test_the_check_runs_in_a_process_that_knows_neither_filvm_nor_python_s_tenso
     assert max(right["differences"].values()) <= saved_model.TOLERANCE
 
 
-def others():
-    """The other models that are saved, small."""
-    keras.utils.set_random_seed(0)
-    yield "conv_vae", small_conv_vae()
-    yield "sequence_vae", small_sequence_vae()
-    yield "ilvm", small_lens(ILVM, Categorical("digit", 10), Continuous("thickness"))
-    lens = small_lens(FILVM, Continuous("start"), Continuous("step"))
-    yield "sequence_pipeline", LensPipeline(small_sequence_vae(), lens)
-
-
-@pytest.mark.parametrize("name", ["conv_vae", "sequence_vae", "ilvm", "sequence_pipeline"])
-def test_every_model_answers_as_in_python_at_every_batch_size(name, tmp_path):
-    model = dict(others())[name]
-    version, _ = serving.export_model(model, tmp_path / name)
+@pytest.mark.parametrize(
+    "name", ["conv_vae", "sequence_vae", "ilvm", "invertible", "sequence_pipeline"]
+)
+def test_every_model_answers_as_in_python_at_every_batch_size(name, exported):
+    model, version = exported(name)
     with ServedModel(version, threads=1) as served:
         differences, faults = saved_model.compare(served, serving.check_cases(model))
         assert faults == served.unservable() == []
         assert set(differences) == set(served.signatures)
         for signature in served.signatures.values():
-            for key, info in (*signature.inputs.items(), *signature.outputs.items()):
-                assert info.dtype is (np.int32 if key == "dimension" else np.float32)
-                assert info.shape[0] == -1
+            for key, spec in (*signature.inputs.items(), *signature.outputs.items()):
+                assert spec.dtype == (tf.int32 if key == "dimension" else tf.float32)
+                assert spec.shape[0] is None
     again = keras.models.load_model(version, compile=False)
     assert type(again) is type(model)
     signature, inputs = next(iter(serving.requests(model, 3).items()))
@@ -343,28 +372,63 @@ def test_every_model_answers_as_in_python_at_every_batch_size(name, tmp_path):
         np.testing.assert_allclose(answer, expected[key], rtol=1e-6, atol=1e-6)
 
 
-def test_python_functions_xla_and_what_is_no_model_are_found_out(tmp_path):
-    class Module(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
-        def python(self, x):
-            return {"y": tf.ensure_shape(tf.numpy_function(lambda a: a + 1, [x], tf.float32), [1])}
+def test_what_a_server_cannot_run_is_found(tmp_path):
+    one_number = tf.TensorSpec([None], tf.float32, "x")
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")], jit_compile=True)
+    class Module(tf.Module):
+        @tf.function(input_signature=[one_number])
+        def python(self, x):
+            y = tf.numpy_function(lambda a: a + 1, [x], tf.float32)
+            return {"y": tf.ensure_shape(y, [None])}
+
+        @tf.function(input_signature=[one_number])
+        def eager_python(self, x):
+            return {"y": tf.ensure_shape(tf.py_function(tf.exp, [x], tf.float32), [None])}
+
+        @tf.function(input_signature=[one_number], jit_compile=True)
         def compiled(self, x):
             return {"y": x + 1}
 
+        @tf.function(input_signature=[tf.TensorSpec([2], tf.float32, "x")])
+        def pairs(self, x):
+            return {"y": x + 1}
+
+        @tf.function(input_signature=[one_number])
+        def fine(self, x):
+            return {"y": tf.math.expm1(x)}
+
     module = Module()
-    signatures = {"python": module.python, "compiled": module.compiled}
-    tf.saved_model.save(module, str(tmp_path / "module"), signatures=signatures)
-    with ServedModel(tmp_path / "module") as model:
-        found = model.unservable()
-        assert any("PyFunc calls Python" in fault for fault in found)
-        assert any("is compiled by XLA" in fault for fault in found)
-    with pytest.raises(SavedModelError, match=r"holds no saved_model\.pb"):
+    names = ("python", "eager_python", "compiled", "pairs", "fine")
+    signatures = {name: getattr(module, name) for name in names}
+    folder = tmp_path / "module"
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    with ServedModel(folder, threads=1) as model:
+        found = "\n".join(model.unservable())
+        for fault in (
+            "__inference_python_.*: PyFunc calls Python",
+            "__inference_eager_python_.*: EagerPyFunc calls Python",
+            "__inference_compiled_.*: the function is compiled by XLA",
+            r"pairs: x has shape \(2,\); expected \[None, ...\]",
+        ):
+            assert re.search(fault, found)
+        assert "_fine_" not in found
+        cases = {"fine/2/in/x": np.zeros(2, np.float32), "fine/2/out/y": np.zeros(2, np.float32)}
+        differences, faults = saved_model.compare(model, cases)
+        assert differences == {"fine": 0.0}
+        assert faults == [
+            f"{name}: the model or the cases lack this signature" for name in sorted(names[:-1])
+        ]
+
+    definition = folder / "saved_model.pb"
+    content = definition.read_bytes()
+    definition.write_bytes(content.replace(b"Expm1", b"Expm9"))
+    with pytest.raises(SavedModelError, match="Op type not registered 'Expm9'"):
+        ServedModel(folder)
+    definition.write_bytes(b"no model")
+    with pytest.raises(SavedModelError, match="Cannot parse file"):
+        ServedModel(folder)
+    with pytest.raises(SavedModelError, match=r"cannot be loaded .* file does not exist"):
         ServedModel(tmp_path)
-    (tmp_path / "module" / "saved_model.pb").write_bytes(b"no model")
-    with pytest.raises(SavedModelError):
-        ServedModel(tmp_path / "module")
 
 
 @pytest.mark.parametrize(
@@ -385,8 +449,12 @@ def test_python_functions_xla_and_what_is_no_model_are_found_out(tmp_path):
         ("encode_with_side_information", {"digit": [0.5, 1]}, "digit must hold labels"),
         ("encode_with_side_information", {"thickness": [2.0]}, "thickness must hold one value per"),
         ("decode", {"z_star": np.zeros((2, 5))}, r"Shape.*\[2,5\].*not compatible"),
-        ("encode", {"pictures": images(2)}, "was given images, pictures; expected images"),
-        ("enccode", {}, "there is no signature 'enccode'"),
+        (
+            "encode",
+            {"pictures": images(2)},
+            "inputs of encode are images, pictures; expected images",
+        ),
+        ("enccode", {}, "signature is 'enccode'; expected one of decode, encode, "),
     ],
 )
 def test_the_graph_itself_refuses_malformed_requests(loaded, pipeline, signature, changes, message):
@@ -395,10 +463,9 @@ def test_the_graph_itself_refuses_malformed_requests(loaded, pipeline, signature
         loaded.run(signature, {**inputs, **changes})
 
 
-def test_sequences_that_are_none_are_refused(tmp_path):
-    small_sequence_vae().save(tmp_path / "model")
-    sequence = np.float32([[3, 5, 7, 0, 0, 0]])[..., None]
-    with ServedModel(tmp_path / "model") as model:
+def test_arrays_that_are_not_sequences_are_refused(exported):
+    sequence = np.float32([[3, 5, 7, 0]])[..., None]
+    with ServedModel(exported("sequence_vae")[1], threads=1) as model:
         assert model.run("encode", {"sequences": sequence})["z_mean"].shape == (1, 4)
         for wrong in (-sequence, sequence + np.float32(np.nan), sequence + np.float32(np.inf)):
             with pytest.raises(SavedModelError, match="sequences must hold finite numbers > 0"):
@@ -422,88 +489,76 @@ def post(url, body):
             return error.code, json.load(error)
 
 
-def test_the_client_gets_over_rest_what_the_python_model_answers(served, pipeline):
+def test_the_client_gets_over_rest_what_the_python_model_answers(rest, pipeline):
     example = client()
-    with rest_server(served) as address:
-        for signature, inputs in serving.requests(pipeline, 3, seed=5).items():
-            answer = example.predict_rest(address, "filvm_mnist", signature, inputs, version=1)
-            expected = serving.answers(pipeline, signature, inputs)
-            if not isinstance(answer, dict):
-                answer = {"images": answer}
-            assert set(answer) == set(expected)
-            for name, array in expected.items():
-                np.testing.assert_allclose(answer[name], array, atol=1e-5)
+    for signature, inputs in serving.requests(pipeline, 3, seed=5).items():
+        answer = example.predict_rest(rest, "filvm_mnist", signature, inputs, version=1)
+        expected = serving.answers(pipeline, signature, inputs)
+        if not isinstance(answer, dict):
+            answer = {"images": answer}
+        assert set(answer) == set(expected)
+        for name, array in expected.items():
+            np.testing.assert_allclose(answer[name], array, atol=1e-5)
 
 
-def test_requests_by_row_and_malformed_ones_are_answered_as_the_rest_api_says(served, pipeline):
+def test_requests_by_row_and_malformed_ones_are_answered_as_the_rest_api_says(rest, pipeline):
     x = images(2)
-    with rest_server(served) as address:
-        url = f"{address}/v1/models/filvm_mnist"
-        with urllib.request.urlopen(url) as response:
-            assert json.load(response)["model_version_status"][0]["state"] == "AVAILABLE"
-        url += ":predict"
-        status, answer = post(url, {"instances": x.tolist()})  # the default signature: encode
-        assert status == 200
-        z_star = [row["z_star"] for row in answer["predictions"]]
-        np.testing.assert_allclose(z_star, pipeline.encode(x), atol=1e-5)
-        rows = [{"images": i.tolist(), "dimension": 1, "value": 0.5} for i in x]
-        status, answer = post(url, {"signature_name": "manipulate", "instances": rows})
-        assert status == 200
-        assert np.shape(answer["predictions"]) == (2, 28, 28, 1)
-        manipulate = {"signature_name": "manipulate"}
-        for body, message in (
-            ({"inputs": {"images": x[:, 1:].tolist()}}, "not compatible with expected shape"),
-            ({"instances": [[[0.5]]]}, "not compatible with expected shape"),
-            ({"inputs": {"images": [[1.0], [2.0, 3.0]]}}, "not a tensor"),
-            ({**manipulate, "inputs": {"images": x.tolist()}}, "required: {dimension,value}"),
-            ({**manipulate, "instances": [{"dimension": 0}]}, "required: {images,value}"),
-            ({"signature_name": "manipulat", "inputs": {}}, '"manipulat" not found'),
-            (b"no JSON", "JSON"),
-        ):
-            status, answer = post(url, body)
-            assert status == 400
-            assert message in answer["error"]
-        assert post(f"{address}/v1/models/filvm:predict", {"instances": []})[0] == 404
-        assert post(url, {"instances": x.tolist()})[0] == 200  # and it still answers
+    url = f"{rest}/v1/models/filvm_mnist"
+    with urllib.request.urlopen(url) as response:
+        assert json.load(response)["model_version_status"][0]["state"] == "AVAILABLE"
+    url += ":predict"
+    status, answer = post(url, {"instances": x.tolist()})  # the default signature: encode
+    assert status == 200
+    z_star = [row["z_star"] for row in answer["predictions"]]
+    np.testing.assert_allclose(z_star, pipeline.encode(x), atol=1e-5)
+    rows = [{"images": i.tolist(), "dimension": 1, "value": 0.5} for i in x]
+    status, answer = post(url, {"signature_name": "manipulate", "instances": rows})
+    assert status == 200
+    assert np.shape(answer["predictions"]) == (2, 28, 28, 1)
+    manipulate = {"signature_name": "manipulate"}
+    for body, message in (
+        ({"inputs": {"images": x[:, 1:].tolist()}}, "not compatible with expected shape"),
+        ({"instances": [[[0.5]]]}, "not compatible with expected shape"),
+        ({"inputs": {"images": [[1.0], [2.0, 3.0]]}}, "not a tensor"),
+        ({**manipulate, "inputs": {"images": x.tolist()}}, "required: {dimension,value}"),
+        ({**manipulate, "instances": [{"dimension": 0}]}, "required: {images,value}"),
+        ({"signature_name": "manipulat", "inputs": {}}, '"manipulat" not found'),
+        (b"no JSON", "JSON"),
+    ):
+        status, answer = post(url, body)
+        assert status == 400
+        assert message in answer["error"]
+    assert post(f"{rest}/v1/models/filvm:predict", {"instances": []})[0] == 404
+    assert post(url, {"instances": x.tolist()})[0] == 200  # and it still answers
 
 
-def test_the_client_says_why_it_was_refused(served):
+def test_the_client_says_why_it_was_refused(rest, models):
     example = client()
-    with rest_server(served) as address:
-        with pytest.raises(example.RequestRefused, match="400: .*\n*.*divide them by 255"):
-            example.predict_rest(address, "filvm_mnist", "encode", {"images": 255 * images(1)})
-        with pytest.raises(example.RequestRefused, match="404: Servable not found"):
-            example.predict_rest(address, "filvm_mnist", "encode", {"images": images(1)}, version=7)
+    with pytest.raises(example.RequestRefused, match="400: .*\n*.*divide them by 255"):
+        example.predict_rest(rest, "filvm_mnist", "encode", {"images": 255 * images(1)})
+    with pytest.raises(example.RequestRefused, match="404: Servable not found"):
+        example.predict_rest(rest, "filvm_mnist", "encode", {"images": images(1)}, version=7)
+    with rest_server(models) as stopped:
+        pass
     with pytest.raises(example.RequestRefused, match="there is no server at"):
-        example.predict_rest(address, "filvm_mnist", "encode", {"images": images(1)})
+        example.predict_rest(stopped, "filvm_mnist", "encode", {"images": images(1)})
 
 
-def test_the_example_prints_what_the_server_reads_and_draws(served, tmp_path):
+def test_the_example_prints_attributes_and_draws_changed_images(rest, tmp_path):
     np.save(tmp_path / "digits.npy", (255 * images(2)[..., 0]).astype(np.uint8))
-    with rest_server(served) as address:
-        for arguments in ((), ("--images", str(tmp_path / "digits.npy"), "--version", "1")):
-            done = subprocess.run(
-                [
-                    sys.executable,
-                    ROOT / "examples/serving_client.py",
-                    "--rest",
-                    address,
-                    *arguments,
-                ],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            assert "image 0: digit " in done.stdout
-            assert "with z*[1] = -2, 2:" in done.stdout
-            assert len(done.stdout.splitlines()[-1]) == 3 * 28
-        assert "image 1: digit " in done.stdout
+    script = [sys.executable, ROOT / "examples" / "serving_client.py", "--rest", rest]
+    for arguments in ((), ("--images", tmp_path / "digits.npy", "--version", "1")):
+        done = subprocess.run([*script, *arguments], capture_output=True, text=True, check=True)
+        assert "image 0: digit " in done.stdout
+        assert "with z*[1] = -2, 2:" in done.stdout
+        assert len(done.stdout.splitlines()[-1]) == 3 * 28
+    assert "image 1: digit " in done.stdout
 
 
-def test_the_client_gets_the_same_over_grpc(served, pipeline):
+def test_the_client_gets_the_same_over_grpc(models, pipeline):
     pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
     example = client()
-    with grpc_server(served) as address:
+    with grpc_server(models) as address:
         for signature, inputs in serving.requests(pipeline, 2, seed=6).items():
             answer = example.predict_grpc(address, "filvm_mnist", signature, inputs)
             expected = serving.answers(pipeline, signature, inputs)
