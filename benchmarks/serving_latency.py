@@ -1,11 +1,11 @@
-"""How long a server takes per request: every signature of an exported FILVM, at batch 1 and 64.
+"""Time a server takes per request: every signature of an exported FILVM, at batch 1 and 64.
 
     python benchmarks/serving_latency.py [runs/full/serving/filvm_mnist/1]
 
-Without a version folder it exports the MNIST pipeline at full size, untrained: time does not depend
-on what the weights are. The SavedModel is loaded through TensorFlow's C API and runs on one core
-with one thread, without Python's TensorFlow in the process. HTTP or gRPC comes on top. The aim is
-a median of 5 ms for `encode` and `manipulate` at batch 1, and an artifact of at most 15 MB.
+Without a version folder it exports the MNIST pipeline at full size, untrained: the time does not
+depend on the weights. The SavedModel is loaded as a server loads it and runs on one core with one
+thread; HTTP or gRPC takes additional time. The aim is a median of 5 ms for `encode` and
+`manipulate` at batch 1, and an export of at most 15 MB.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ export_model(LensPipeline(ConvVAE(8), lens), sys.argv[1], check=True)
 
 
 def example(model: ServedModel, signature: str, batch: int) -> dict[str, np.ndarray]:
-    """Inputs of the right shapes: noise, and dimension 0."""
+    """Inputs of the right shapes: noise, digit 0 and dimension 0."""
     rng = np.random.default_rng(0)
     return {
-        name: rng.uniform(size=(batch, *info.shape[1:])).astype(np.float32)
-        if info.dtype is np.float32 and name != "digit"
-        else np.zeros(batch, info.dtype)
-        for name, info in model.signatures[signature].inputs.items()
+        name: np.zeros(batch, spec.dtype.as_numpy_dtype)
+        if name in ("digit", "dimension")
+        else rng.uniform(size=(batch, *spec.shape[1:])).astype(np.float32)
+        for name, spec in model.signatures[signature].inputs.items()
     }
 
 
 def latencies(model: ServedModel, signature: str, batch: int, seconds: float) -> np.ndarray:
-    """Milliseconds of each of as many requests as fit into the time."""
+    """Milliseconds of each request, of as many requests as `seconds` allow (at least 20)."""
     inputs = example(model, signature, batch)
     for _ in range(5):
         model.run(signature, inputs)
@@ -76,7 +76,7 @@ def main() -> None:
         began = time.perf_counter()
         with ServedModel(folder, threads=1) as model:
             loading = time.perf_counter() - began
-            print(f"artifact {size / 1e6:.1f} MB, loaded in {loading:.2f} s; one core")
+            print(f"export of {size / 1e6:.1f} MB, loaded in {loading:.2f} s; one core")
             print(f"{'signature':30}{'batch':>6}{'requests':>10}{'p50 ms':>9}{'p99 ms':>9}")
             for signature in model.signatures:
                 for batch in (1, 64):

@@ -1,11 +1,11 @@
-"""Ask a TensorFlow Serving server: what is this digit, and what if it were thicker?
+"""Ask a TensorFlow Serving server for a digit's attributes, and change one of them.
 
     python examples/serving_client.py                              a drawn zero, over REST
     python examples/serving_client.py --images digits.npy          [n, 28, 28], 0..255 or [0, 1]
     python examples/serving_client.py --grpc localhost:8500        over gRPC
 
-It needs NumPy alone (for gRPC `pip install tensorflow-serving-api` too) and nothing of filvm: copy
-it. docs/serving.md says how to start the server.
+It needs only NumPy (and for gRPC `pip install tensorflow-serving-api`) and nothing of filvm, so it
+can be copied. docs/serving.md describes how to start the server.
 """
 
 from __future__ import annotations
@@ -25,20 +25,26 @@ Answer = dict[str, np.ndarray] | np.ndarray
 
 
 class RequestRefused(Exception):
-    """The server did not answer the request; the message is the server's."""
+    """The server refused the request, or there is no server; the message says why."""
 
 
 def predict_rest(
     server: str, model: str, signature: str, inputs: Mapping[str, Any], version: int | None = None
 ) -> Answer:
-    """Arrays in, arrays out: the outputs by name, or the array itself if there is only one.
+    """Send one request over REST.
 
     Args:
         server: for example http://localhost:8501.
         model: its name in models.config.
         signature: one of the model's signatures.
-        inputs: arrays by name; nan is allowed where a number is not known.
-        version: the latest unless told.
+        inputs: arrays by name; a missing number is nan.
+        version: None for the latest.
+
+    Returns:
+        The outputs by name, or the array itself if there is only one.
+
+    Raises:
+        RequestRefused: the server refused the request, or there is no server.
     """
     place = f"{model}/versions/{version}" if version else model
     body = {
@@ -66,9 +72,9 @@ def predict_rest(
 def predict_grpc(
     server: str, model: str, signature: str, inputs: Mapping[str, Any], version: int | None = None
 ) -> Answer:
-    """The same over gRPC, where numbers do not travel as text.
+    """Send one request over gRPC, which does not turn numbers into text.
 
-    `server` is for example localhost:8500.
+    As `predict_rest`; `server` is for example localhost:8500.
     """
     import grpc
     import tensorflow as tf
@@ -94,14 +100,14 @@ def predict_grpc(
 
 
 def drawn_zero() -> np.ndarray:
-    """An image [1, 28, 28, 1] that a person would read as a 0."""
+    """A synthetic image [1, 28, 28, 1] of a 0."""
     y, x = np.mgrid[:28, :28] - 13.5
     ring = np.clip(1.8 - np.abs(np.hypot(y, 1.5 * x) - 8), 0, 1)
     return ring[None, :, :, None].astype(np.float32)
 
 
 def load_images(path: str) -> np.ndarray:
-    """A .npy of digits, white on black, as float32 [n, 28, 28, 1] in [0, 1]."""
+    """Read a .npy file of digits, white on black, as float32 [n, 28, 28, 1] in [0, 1]."""
     images = np.load(path, allow_pickle=False)
     if images.ndim == 3:
         images = images[..., None]
@@ -109,14 +115,14 @@ def load_images(path: str) -> np.ndarray:
 
 
 def as_text(images: np.ndarray) -> str:
-    """Images beside each other; every second row, for letters are higher than wide."""
+    """Images side by side; only every second row, because letters are higher than wide."""
     shades = np.array(list(" .:-=+*#%@"))
     row = np.concatenate(list(images[:, ::2, :, 0]), axis=1)
     return "\n".join("".join(line) for line in shades[np.clip(row * 10, 0, 9).astype(int)])
 
 
 def ask(predict: Callable[..., Answer], images: np.ndarray, dimension: int, values: Any) -> None:
-    """Print what the server reads off the images, and the first one at several coordinates."""
+    """Print the images' attributes, then the first image with z*[dimension] set to each value."""
     outputs = predict("encode", {"images": images})
     for row, z_star in enumerate(outputs.pop("z_star")):
         read = ", ".join(f"{name} {array[row]:.3g}" for name, array in outputs.items())
@@ -135,13 +141,15 @@ def ask(predict: Callable[..., Answer], images: np.ndarray, dimension: int, valu
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rest", default="http://localhost:8501", help="where the server is")
+    parser.add_argument("--rest", default="http://localhost:8501", help="address of the server")
     parser.add_argument("--grpc", metavar="HOST:PORT", help="use gRPC instead")
     parser.add_argument("--model", default="filvm_mnist")
     parser.add_argument("--version", type=int)
     parser.add_argument("--images", metavar="FILE.npy")
     parser.add_argument("--dimension", type=int, default=1, help="of z*; 1 is the thickness")
-    parser.add_argument("--values", type=float, nargs="+", default=[-2, 2], help="its coordinates")
+    parser.add_argument(
+        "--values", type=float, nargs="+", default=[-2, 2], help="its new coordinates"
+    )
     arguments = parser.parse_args()
     predict = functools.partial(predict_rest, arguments.rest, arguments.model)
     if arguments.grpc:

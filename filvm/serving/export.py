@@ -1,11 +1,11 @@
-"""Exports for TensorFlow Serving: version folders, warm-up records, and a check before they appear.
+"""Export models for TensorFlow Serving: version folders with warm-up records, checked.
 
     runs/<profile>/serving/models.config
     runs/<profile>/serving/<name>/<version>/   saved_model.pb  variables/  assets.extra/
 
-A running server polls <name>/ and loads every number that appears there. So a version is written
-and checked beside that folder and then moved into it in one step, under the next free number.
-docs/serving.md shows the server's side.
+A running server polls <name>/ and loads every number that appears there. A version is therefore
+written and checked beside that folder, then moved into it in one step, under the next free number.
+docs/serving.md describes the server's side.
 """
 
 from __future__ import annotations
@@ -24,43 +24,34 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data import Categorical, make_sequences
-from filvm.experiments import RunError, Workspace
+from filvm.experiments import EXPERIMENTS, RunError, Workspace
 from filvm.files import beside, exclusive, read_json, replacing, to_disk, write_json
-from filvm.lens import Lens, LensPipeline
 from filvm.serving import check as saved_model
-from filvm.vae import VAE, SequenceVAE
+from filvm.serving.cases import BATCHES, Requests, check_cases, requests
 from filvm.version import __version__
 
-# What clients ask for -> the experiment whose model it is.
+# Name on the server -> experiment: every experiment whose model is a VAE or a lens.
 SERVED = {
-    "vae_mnist": "vae-mnist",
-    "vae_mnist_r": "vae-mnist-r",
-    "vae_sequences": "vae-sequences",
-    "ilvm_mnist": "ilvm-mnist",
-    "filvm_mnist": "filvm-mnist",
-    "filvm_mnist_r": "filvm-mnist-r",
-    "filvm_sequences": "filvm-sequences",
+    name.replace("-", "_"): name
+    for name in EXPERIMENTS
+    if name.startswith(("vae-", "ilvm-", "filvm-", "invertible-"))
 }
-BATCHES = (1, 7, 256)  # sizes that `check` tries
-WARMUP = Path("assets.extra", "tf_serving_warmup_requests")  # the place TF Serving reads
-ABOUT = Path("assets.extra", "filvm.json")  # which run a version was made from
-
-Requests = dict[str, dict[str, np.ndarray]]
+WARMUP = Path("assets.extra", "tf_serving_warmup_requests")  # where TensorFlow Serving reads them
+ABOUT = Path("assets.extra", "filvm.json")  # the run that a version was made from
 
 
 class ServingError(RunError):
-    """A model cannot be exported, or does not answer as it should; the message says why."""
+    """A model cannot be exported, or its export gives other answers; the message says why."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What `export_run` left or found.
+    """The result of `export_run`.
 
     Attributes:
         folder: the version folder.
-        new: whether it was made now.
-        differences: largest difference from the Python model by signature; None if not checked.
+        new: whether this call made it.
+        differences: largest difference from the Python model, by signature; None if not checked.
     """
 
     folder: Path
@@ -69,6 +60,7 @@ class Export:
 
     @property
     def megabytes(self) -> float:
+        """Size of all its files."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()) / 1e6
 
     @property
@@ -78,24 +70,27 @@ class Export:
 
 
 def served_names(names: Sequence[str], workspace: Workspace) -> list[str]:
-    """Names to export: those asked for, as the client or the command line says them, or all done.
+    """The keys of `SERVED` to export: `names`, or if that is empty, all complete runs.
 
-    Raises ServingError for a name that is not served, and when nothing
-    was asked for and nothing is done.
+    Args:
+        names: of experiments or of served models.
+        workspace: where the runs are.
+
+    Raises:
+        ServingError: a name is unknown, or there is no complete run.
     """
     chosen = [name.replace("-", "_") for name in names]
     if unknown := sorted(set(chosen) - set(SERVED)):
-        raise ServingError(f"{', '.join(unknown)} is not served; there are {', '.join(SERVED)}")
-    if chosen:
-        return chosen
-    done = [name for name, experiment in SERVED.items() if workspace.run(experiment).digest()]
-    if not done:
+        raise ServingError(f"model is {', '.join(unknown)}; expected some of {', '.join(SERVED)}")
+    chosen = chosen or [
+        name for name, experiment in SERVED.items() if workspace.run(experiment).digest()
+    ]
+    if not chosen:
         raise ServingError(
-            f"{workspace.folder} has no complete run to export: "
-            f"`filvm train NAME --profile {workspace.profile}` makes one of "
-            f"{', '.join(SERVED.values())}"
+            f"{workspace.folder} holds no complete run; expected one of a VAE or a lens: "
+            f"`filvm train vae-mnist --profile {workspace.profile}` makes one"
         )
-    return done
+    return chosen
 
 
 def export_run(
@@ -106,15 +101,18 @@ def export_run(
     check: bool = False,
     only_changed: bool = False,
 ) -> Export:
-    """Export the model of one complete run as the next version of `folder`/`name`.
+    """Export the model of a complete run as the next version in `folder`/`name`.
 
     Args:
         name: a key of `SERVED`.
         workspace: where the run is.
         folder: of all served models.
-        check: see `export_model`.
-        only_changed: leave it at the latest version if that was made from the run as it is now,
-            by this version of filvm.
+        check: run `check_export`.
+        only_changed: make no new version if the latest one was made from the same run, by the same
+            versions of filvm and TensorFlow.
+
+    Raises:
+        RunError: the run is not complete or not up to date, or the check fails.
     """
     run = workspace.run(SERVED[name])
     run.check_done()
@@ -131,8 +129,7 @@ def export_run(
         if only_changed and latest and _about(latest) == about:
             differences = check_export(run.model(), latest) if check else None
             return Export(latest, new=False, differences=differences)
-        model = run.model()
-        version, differences = export_model(model, folder / name, check=check, about=about)
+        version, differences = export_model(run.model(), folder / name, check=check, about=about)
         return Export(version, new=True, differences=differences)
 
 
@@ -143,15 +140,16 @@ def export_model(
     check: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> tuple[Path, dict[str, float] | None]:
-    """Write a model as the next version of the folder that a server polls.
+    """Write a model as the next version in the folder that a server polls.
 
     Args:
-        model: a VAE, a lens or a pipeline; its optimiser and training graphs stay behind.
-        folder: `.../<name>`; its versions are never overwritten.
-        check: run `check_export` before the version appears; if it fails, none does.
-        about: kept in the version as JSON.
+        model: a VAE, a lens or a pipeline; its optimiser and training graphs are left out.
+        folder: `.../<name>`; existing versions are never overwritten.
+        check: run `check_export` before the version appears; if it fails, no version appears.
+        about: what `filvm.json` in the version is to hold.
 
-    Returns the version's folder, and what `check_export` returned.
+    Returns:
+        The version's folder, and the result of `check_export` or None.
 
     >>> import tempfile
     >>> from filvm.vae import ConvVAE
@@ -173,9 +171,11 @@ def export_model(
 
 
 def write_config(folder: Path, base_path: str = "/models") -> Path:
-    """Write `folder`/models.config: every model that has a version, for one server.
+    """Write `folder`/models.config, which lists every model with a version, for one server.
 
-    `base_path` is where the server sees `folder`; in its Docker image, /models.
+    Args:
+        folder: of all served models.
+        base_path: the path of `folder` on the server; /models in its Docker image.
     """
     names = sorted(path.name for path in folder.glob("[!.]*") if latest_version(path))
     entries = "".join(
@@ -194,7 +194,13 @@ def write_config(folder: Path, base_path: str = "/models") -> Path:
 def write_warmup(path: Path, name: str, examples: Requests) -> bool:
     """Write one warm-up record per signature; False if tensorflow-serving-api is not installed.
 
-    A server replays them before it answers clients: each signature's first run is 100 times slower.
+    A server replays them before it answers clients: the first run of a signature takes 100 times
+    as long as later runs.
+
+    Args:
+        path: of the file, a TFRecord of PredictionLog.
+        name: of the model.
+        examples: a request for each signature.
     """
     try:
         from tensorflow_serving.apis.predict_pb2 import PredictRequest
@@ -220,13 +226,22 @@ def write_warmup(path: Path, name: str, examples: Requests) -> bool:
 def check_export(
     model: keras.Model, folder: Path, batches: Sequence[int] = BATCHES
 ) -> dict[str, float]:
-    """Load a SavedModel as a server does and compare its answers with those of the Python model.
+    """Load a SavedModel as a server does, and compare its answers with those of the Python model.
 
-    A process of its own, without Python's TensorFlow, loads it through the C API
-    (`filvm.serving.check`) and runs every signature at every batch size.
+    A fresh process (`filvm.serving.check`), in which no model class of filvm exists, loads it and
+    runs every signature at every batch size.
 
-    Returns the largest difference by signature. Raises ServingError if one is above
-    `saved_model.TOLERANCE`, or the graph holds what a stock server cannot run.
+    Args:
+        model: the Python model.
+        folder: the version folder.
+        batches: batch sizes.
+
+    Returns:
+        The largest difference of each signature.
+
+    Raises:
+        ServingError: a difference is above `check.TOLERANCE`, or the graph holds something that a
+            stock server cannot run.
     """
     cases = io.BytesIO()
     np.savez(cases, **check_cases(model, batches))
@@ -234,140 +249,31 @@ def check_export(
     done = subprocess.run(command, input=cases.getvalue(), capture_output=True, check=False)
     try:
         result = json.loads(done.stdout)
-    except ValueError:  # it was killed, or TensorFlow's library aborted
+    except ValueError:  # the process was killed, or TensorFlow aborted it
         said = done.stderr[-2000:].decode("utf-8", "replace")
         raise ServingError(
-            f"loading {folder} ended with status {done.returncode}: {said}"
+            f"the check of {folder} ended with status {done.returncode}: {said}"
         ) from None
-    if result["faults"] or done.returncode:
-        raise ServingError(
-            f"{folder} is not fit to be served: " + "; ".join(result["faults"]).replace("\n", " ")
-        )
+    if result["faults"]:
+        faults = "; ".join(result["faults"]).replace("\n", " ")
+        raise ServingError(f"{folder} failed its check: {faults}")
     return result["differences"]
-
-
-def check_cases(model: keras.Model, batches: Sequence[int] = BATCHES) -> dict[str, np.ndarray]:
-    """Requests and the Python model's answers, named as `check.compare` reads them."""
-    cases = {}
-    for batch in batches:
-        for signature, inputs in requests(model, batch, seed=batch).items():
-            for side, arrays in (("in", inputs), ("out", answers(model, signature, inputs))):
-                for name, array in arrays.items():
-                    cases[f"{signature}/{batch}/{side}/{name}"] = array
-    return cases
-
-
-def requests(model: keras.Model, batch: int, *, seed: int = 0) -> Requests:
-    """An example request for every signature: inputs by name, by signature."""
-    rng = np.random.default_rng(seed)
-    observed = _observations(model, batch, seed)
-    lens = model.lens if isinstance(model, LensPipeline) else model
-    latents = rng.standard_normal((batch, lens.latent_dim), np.float32)
-    if isinstance(model, VAE):
-        return {
-            "serving_default": observed,
-            "reconstruct": observed,
-            "encode": observed,
-            "decode": {"z": latents},
-        }
-    dimension = rng.integers(0, lens.latent_dim, batch).astype(np.int32)
-    value = rng.standard_normal(batch, np.float32)
-    return {
-        "serving_default": observed,
-        "encode": observed,
-        "encode_with_side_information": {**observed, **_side_information(lens, batch, rng)},
-        "decode": {"z_star": latents},
-        "manipulate": {**observed, "dimension": dimension, "value": value},
-    }
-
-
-def _observations(model: keras.Model, batch: int, seed: int) -> dict[str, np.ndarray]:
-    """What a model encodes, by its input's name: samples of its own, or made-up sequences."""
-    if isinstance(model, Lens):
-        z = np.random.default_rng(seed).standard_normal((batch, model.latent_dim), np.float32)
-        return {"z": z}
-    vae = model.vae if isinstance(model, LensPipeline) else model
-    if isinstance(vae, SequenceVAE):
-        longest = vae.max_length
-        x = make_sequences(batch, seed, length=(2, longest), max_length=longest).numbers
-    else:
-        x = vae.sample(batch, seed=seed)
-    return {vae.encoder.input_names[0]: x}
-
-
-def _side_information(lens: Lens, batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A value for every attribute and row, about a third of them missing."""
-    side = {}
-    for attribute, mean, scale in zip(
-        lens.attributes, lens.attribute_mean.numpy(), lens.attribute_scale.numpy(), strict=True
-    ):
-        if isinstance(attribute, Categorical):
-            values, missing = rng.integers(0, attribute.num_classes, batch), -1.0
-        else:
-            values, missing = mean + scale * rng.standard_normal(batch), np.nan
-        side[attribute.name] = np.where(rng.random(batch) < 1 / 3, missing, values)
-    return {name: values.astype(np.float32) for name, values in side.items()}
-
-
-def answers(
-    model: keras.Model, signature: str, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """What the Python model's own methods answer to a request, named as in the signature."""
-    x = next(iter(inputs.values()))
-    if isinstance(model, VAE):
-        if signature == "encode":
-            return dict(zip(("z_mean", "z_log_var"), model.encode(x), strict=True))
-        return _named(model, model.decode(x) if signature == "decode" else model.reconstruct(x))
-    if isinstance(model, LensPipeline):
-        lens, encode = model.lens, model.encode
-
-        def decode(z_star: np.ndarray) -> dict[str, np.ndarray]:
-            return _named(model.vae, model.decode(z_star))
-    else:
-        lens, encode = model, model.infer
-
-        def decode(z_star: np.ndarray) -> dict[str, np.ndarray]:
-            return {"z": model.generate(z_star)}
-
-    if signature == "decode":
-        return decode(x)
-    if signature == "manipulate":
-        z_star = encode(x)
-        z_star[np.arange(len(x)), inputs["dimension"]] = inputs["value"]
-        return decode(z_star)
-    known = {name: inputs[name] for name in lens.names if name in inputs}
-    outputs = {"z_star": encode(x, known)}
-    inferred = model.predict_side_information(x)
-    for attribute in lens.attributes:
-        given = known.get(attribute.name, np.full(len(x), np.nan))
-        missing = np.isnan(given) | (isinstance(attribute, Categorical) & (given == -1))
-        output = np.where(missing, inferred[attribute.name], given)
-        outputs[attribute.name] = output.astype(np.float32)
-    return outputs
-
-
-def _named(vae: VAE, observed: Any) -> dict[str, np.ndarray]:
-    """Observations under the names of the signatures' outputs."""
-    if isinstance(observed, tuple):
-        numbers, lengths = observed
-        return {"sequences": numbers, "lengths": lengths.astype(np.float32)}
-    return {vae.encoder.input_names[0]: observed}
 
 
 # Versions.
 
 
 def latest_version(folder: Path) -> Path | None:
-    """The version folder with the highest number in a model's folder; None if it has none."""
+    """The version folder with the highest number in a model's folder; None without versions."""
     versions = [path for path in folder.glob("[0-9]*") if path.name.isdecimal() and path.is_dir()]
     return max(versions, key=lambda path: int(path.name), default=None)
 
 
 def _publish(staged: Path, folder: Path) -> Path:
-    """Move a complete version into a model's folder, under the next number that is free."""
-    to_disk(staged)  # the rename must not overtake the content
+    """Move a complete version into a model's folder, under the next free number."""
+    to_disk(staged)  # a version must not appear before its content is stored
     if folder.exists() and not folder.is_dir():
-        raise ServingError(f"{folder} is a file; expected a folder of versions: move it away")
+        raise ServingError(f"{folder} is a file; expected a folder of versions: move the file away")
     folder.mkdir(exist_ok=True)
     while True:
         latest = latest_version(folder)
@@ -377,8 +283,7 @@ def _publish(staged: Path, folder: Path) -> Path:
             return version
         except OSError:
             if not version.exists():
-                raise
-            # Another export took the number in the meantime.
+                raise  # otherwise another export took the number in the meantime
 
 
 def _about(version: Path) -> dict[str, Any] | None:
