@@ -1,4 +1,5 @@
-# `make` lists the targets. Everything a profile makes is in runs/$(PROFILE).
+# The study: what is made from what, and with which commands. `make` lists the targets, `make -n
+# reproduce-figures` shows every step, `make runs/full/filvm-mnist/.done` makes one thing.
 
 PROFILE ?= full
 PYTHON ?= python3
@@ -7,35 +8,161 @@ REQUIRE_MNIST ?=
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
+DATA := data
+RUNS := runs/$(PROFILE)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-FILVM := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m filvm
-REQUIRE := $(if $(REQUIRE_MNIST),--require-mnist)
-RUNS := runs/$(PROFILE)
-OPTIONS = --profile $(PROFILE) $(REQUIRE)
-# Two things are made side by side unless -j says otherwise.
+
+# Two steps run in parallel unless -j is given. Each step gets its share of the cores: more threads
+# than cores slow each other down.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j2
+endif
 JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),2)
-REPRODUCE = $(FILVM) reproduce $(OPTIONS) --jobs $(JOBS)
+THREADS = $(shell expr $$(getconf _NPROCESSORS_ONLN) / $(JOBS) \| 1)
+ifndef OMP_NUM_THREADS
+$(DATA)/% $(RUNS)/%: export OMP_NUM_THREADS = $(THREADS)
+$(DATA)/% $(RUNS)/%: export TF_NUM_INTRAOP_THREADS = $(THREADS)
+$(DATA)/% $(RUNS)/%: export LOKY_MAX_CPU_COUNT = $(THREADS)
+endif
+
+REQUIRE := $(if $(REQUIRE_MNIST),--require-mnist)
+WHERE = --profile $(PROFILE) --runs $(patsubst %/,%,$(dir $(RUNS))) --data $(DATA) $(REQUIRE)
+FILVM := TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m filvm
+
+done = $(patsubst %,$(RUNS)/%/.done,$(1))
+figures = $(patsubst %,$(RUNS)/figures/%.png,$(1))
+notebooks = $(patsubst %,$(RUNS)/notebooks/%.ipynb,$(1))
+
+# --- The data ---------------------------------------------------------------------------------
+
+MNIST := $(DATA)/mnist/source.json
+MNIST_R := $(DATA)/mnist_r/made.json
+THICKNESS := $(DATA)/mnist/thickness.csv
+MORPHOMETRICS := $(DATA)/mnist/morphometrics.csv
+
+$(MNIST_R) $(THICKNESS) $(MORPHOMETRICS): $(MNIST)
+
+# No timestamp shows that MNIST was found after the sample of 5,000 digits was used: then the search
+# is repeated. It changes source.json only if it finds other digits.
+AT_HAND := $(FILVM_MNIST_DIR)$(wildcard $(DATA)/mnist/t10k-labels-idx1-ubyte* \
+	$(or $(KERAS_HOME),$(HOME)/.keras)/datasets/mnist.npz)
+ifneq ($(and $(AT_HAND)$(REQUIRE),$(shell grep -s 'sample of 5,000 digits' $(MNIST))),)
+$(MNIST): search-again
+endif
+
+# --- The trainings ----------------------------------------------------------------------------
+
+REPORT := vae-mnist vae-mnist-r vae-sequences oracles-mnist oracles-mnist-r \
+	ilvm-mnist filvm-mnist filvm-mnist-report filvm-mnist-r filvm-mnist-r-report \
+	filvm-sequences filvm-sequences-start-step filvm-sequences-report flow-density
+BEYOND := invertible-mnist invertible-mnist-r invertible-sequences vae-mnist-16 filvm-mnist-morpho
+VARIANTS := ilvm filvm-the-report-s-recipe filvm-ours without-ordered-softmax \
+	without-informed-generative without-swap-consistency without-positive-slopes \
+	without-independence side-information-of-10 side-information-of-600-digits \
+	side-information-of-100-digits
+ABLATIONS := $(foreach variant,$(VARIANTS),$(patsubst %,ablations/$(variant)/seed-%,0 1 2))
 SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
 
-STRESS := benchmarks/check_numerics.py benchmarks/reproducibility.py benchmarks/fuzz.py benchmarks/fault_injection.py
+$(call done,vae-mnist vae-mnist-16 oracles-mnist): $(MNIST)
+$(call done,vae-mnist-r oracles-mnist-r): $(MNIST_R)
+$(call done,ilvm-mnist filvm-mnist filvm-mnist-report invertible-mnist $(ABLATIONS)): \
+	$(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS)
+$(call done,filvm-mnist-r filvm-mnist-r-report invertible-mnist-r): \
+	$(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done
+$(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report \
+	invertible-sequences): $(RUNS)/vae-sequences/.done
+$(RUNS)/filvm-mnist-morpho/.done: $(RUNS)/vae-mnist-16/.done $(MORPHOMETRICS)
+
+# --- The figures and tables -------------------------------------------------------------------
+
+$(call figures,figure_01 figure_03 figure_A1): $(call done,vae-mnist)
+$(call figures,figure_02): $(call done,ilvm-mnist filvm-mnist)
+$(call figures,figure_04 figure_B2): $(call done,vae-mnist-r)
+$(call figures,figure_05 figure_A2 figure_A3 figure_A4 table_1 table_B1): $(call done,vae-sequences)
+$(call figures,figure_06 figure_06_restarts figure_06_energies figure_06_samples): \
+	$(call done,flow-density)
+$(call figures,figure_07): $(call done,ilvm-mnist filvm-mnist-report filvm-mnist)
+$(call figures,figure_08 figure_A7): $(call done,filvm-mnist-r-report filvm-mnist-r)
+$(call figures,figure_09 figure_12): \
+	$(call done,filvm-sequences-report filvm-sequences-start-step filvm-sequences)
+$(call figures,figure_10): $(call done,filvm-mnist oracles-mnist)
+$(call figures,figure_11): $(call done,filvm-mnist-r-report filvm-mnist-r oracles-mnist-r)
+$(call figures,figure_B1 figure_B3): $(call done,filvm-mnist)
+$(call figures,figure_B4): $(call done,filvm-sequences-report filvm-sequences)
+$(call figures,figure_A5 figure_A6): $(call done,filvm-mnist-r)
+$(call figures,figure_A8): $(call done,ilvm-mnist)
+
+# One process draws all figures and writes the table: it imports TensorFlow once.
+$(RUNS)/RESULTS.md: $(call done,$(REPORT))
+$(RUNS)/ablations/ablations.md: $(call done,$(ABLATIONS))
+$(RUNS)/beyond/beyond.md: $(call done,$(BEYOND) filvm-mnist filvm-mnist-r filvm-sequences)
+
+# --- The notebooks ----------------------------------------------------------------------------
+
+NOTEBOOKS := 01_vae_on_mnist 02_vae_on_rotated_mnist 03_vae_on_sequences 04_normalizing_flows \
+	digit_thickness_dataset 05_lens_on_mnist 06_lens_on_rotated_mnist 07_lens_on_sequences \
+	08_results 09_your_own_data
+
+$(RUNS)/notebooks/01_vae_on_mnist.ipynb: $(call done,vae-mnist)
+$(RUNS)/notebooks/02_vae_on_rotated_mnist.ipynb: $(call done,vae-mnist-r vae-mnist)
+$(RUNS)/notebooks/03_vae_on_sequences.ipynb: $(call done,vae-sequences)
+$(RUNS)/notebooks/04_normalizing_flows.ipynb: $(call done,flow-density)
+$(RUNS)/notebooks/digit_thickness_dataset.ipynb: $(THICKNESS)
+$(RUNS)/notebooks/05_lens_on_mnist.ipynb: $(call done,filvm-mnist filvm-mnist-report ilvm-mnist)
+$(RUNS)/notebooks/06_lens_on_rotated_mnist.ipynb: $(call done,filvm-mnist-r filvm-mnist-r-report)
+$(RUNS)/notebooks/07_lens_on_sequences.ipynb: \
+	$(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report)
+$(RUNS)/notebooks/08_results.ipynb: $(call done,$(REPORT))
+$(RUNS)/notebooks/10_a_lens_that_can_be_undone.ipynb: $(call done,invertible-mnist filvm-mnist)
+
+# --- The commands -----------------------------------------------------------------------------
+
+$(MNIST): | $(READY)
+	@$(FILVM) data mnist --data $(DATA) $(REQUIRE)
+$(MNIST_R): | $(READY)
+	@$(FILVM) data mnist-r --data $(DATA) $(REQUIRE) && touch $@
+$(DATA)/mnist/%.csv: | $(READY)
+	@$(FILVM) data $* --data $(DATA) $(REQUIRE) && touch $@
+# docs/ablations.md was made with one thread for operations, too.
+$(RUNS)/ablations/%: export TF_NUM_INTEROP_THREADS = 1
+$(RUNS)/%/.done: | $(READY)
+	@$(FILVM) train $* $(WHERE)
+$(RUNS)/figures/%.png: | $(READY)
+	@$(FILVM) figures $* $(WHERE)
+$(RUNS)/RESULTS.md: | $(READY)
+	@$(FILVM) figures $(WHERE)
+$(RUNS)/ablations/ablations.md: | $(READY)
+	@$(FILVM) ablations $(WHERE)
+$(RUNS)/beyond/beyond.md: | $(READY)
+	@$(FILVM) beyond $(WHERE)
+$(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
+	@$(FILVM) notebooks $* $(WHERE)
+
+# Every file appears complete or not at all: make need not delete it after an interruption.
+.PRECIOUS: $(DATA)/mnist/%.csv $(RUNS)/%/.done $(RUNS)/figures/%.png $(RUNS)/notebooks/%.ipynb \
+	$(MNIST) $(MNIST_R) $(RUNS)/RESULTS.md $(RUNS)/ablations/ablations.md $(RUNS)/beyond/beyond.md
+
+# --- The targets ------------------------------------------------------------------------------
+
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond \
+	publish export test test-wheel test-lowest lint benchmark stress clean search-again
+
+STRESS := $(patsubst %,benchmarks/%.py,check_numerics reproducibility fuzz fault_injection)
 TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/vae/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
-
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond publish export test \
-	test-wheel test-lowest lint benchmark stress clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "  PROFILE=full (default), quick (minutes) or smoke; REQUIRE_MNIST=1 never falls back on a sample"
+	@echo "  PROFILE=full (default), quick (minutes) or smoke; REQUIRE_MNIST=1 refuses the sample"
 
-setup: $(READY) ## .venv with what setup.cfg and constraints.txt say
+setup: $(READY) ## .venv with the dependencies of setup.cfg, pinned by constraints.txt
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "Python 3.10 to 3.13 is needed, $(PYTHON) is another: make setup PYTHON=python3.12"; exit 1; }
+		|| { echo "$(PYTHON) is not Python 3.10 to 3.13: make setup PYTHON=python3.12"; exit 1; }
 	@exec 9< Makefile; $(PYTHON) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null \
 		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
 	$(PYTHON) -m venv --clear $(VENV); \
@@ -43,46 +170,39 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
 	@touch $@
 
-reproduce-figures: $(READY) ## data, training, figures, results, notebooks: all of the report
-	$(REPRODUCE)
-	@echo "look at: $(RUNS)/figures    $(RUNS)/RESULTS.md    $(RUNS)/notebooks"
+# make starts steps in this order: Figure 3, then the longest chains of trainings and notebooks.
+reproduce-figures: ## the data, trainings, figures, tables and notebooks of the report
+reproduce-figures: $(RUNS)/figures/figure_03.png \
+		$(call done,filvm-mnist-r filvm-mnist-r-report vae-sequences) \
+		$(call notebooks,05_lens_on_mnist 07_lens_on_sequences 09_your_own_data) \
+		$(RUNS)/RESULTS.md $(call notebooks,$(NOTEBOOKS))
+	@echo "results: $(RUNS)/figures    $(RUNS)/RESULTS.md    $(RUNS)/notebooks"
+ifneq ($(filter reproduce-figures,$(MAKECMDGOALS)),)
+$(THICKNESS) $(call done,$(filter-out vae-mnist vae-mnist-r,$(REPORT))) \
+$(call notebooks,$(NOTEBOOKS)): | $(RUNS)/figures/figure_03.png
+endif
 
 data: $(READY) ## find or download MNIST
-	$(FILVM) data mnist $(REQUIRE)
+	@$(FILVM) data mnist --data $(DATA) $(REQUIRE)
+thickness: $(THICKNESS) ## the stroke thickness of every digit
+mnist-r: $(MNIST_R) ## MNIST-R: eight rotations of every digit
+train: $(call done,$(REPORT)) ## every experiment of the report
+figures: $(RUNS)/RESULTS.md ## every figure, and the table of results
+notebooks: $(call notebooks,$(NOTEBOOKS)) ## executed copies of the notebooks
+ablations: $(RUNS)/ablations/ablations.md ## the FILVM without each of its parts, three seeds each
+beyond: ## beyond the report: invertible lenses, six attributes; tables, figures, a notebook
+beyond: $(RUNS)/beyond/beyond.md $(RUNS)/notebooks/10_a_lens_that_can_be_undone.ipynb
 
-thickness: $(READY) ## the stroke thickness of every digit
-	$(FILVM) data thickness $(REQUIRE)
+publish: ## copy the figures, tables and notebooks of a full run to docs/ and notebooks/
+	$(FILVM) publish $(WHERE)
 
-mnist-r: $(READY) ## MNIST-R: eight rotations of every digit
-	$(FILVM) data mnist-r $(REQUIRE)
-
-train figures notebooks: $(READY)
-	$(REPRODUCE) $@
-
-train: ## every experiment
-figures: ## every figure and the table of results
-notebooks: ## executed copies of every notebook
-
-ablations: $(READY) ## what each part of the FILVM is worth, three seeds
-	$(REPRODUCE) vae-mnist oracles-mnist thickness
-	$(FILVM) ablations $(OPTIONS)
-
-beyond: $(READY) ## not the report's: lenses that can be undone, six attributes; table, figures
-	$(REPRODUCE) filvm-mnist filvm-mnist-r filvm-sequences
-	$(FILVM) beyond $(OPTIONS)
-	$(FILVM) notebooks 10_a_lens_that_can_be_undone $(OPTIONS)
-
-publish: ## figures and tables of a full run into docs/, its notebooks into notebooks/
-	$(FILVM) publish $(OPTIONS)
-
-export: $(READY) ## trained models for TensorFlow Serving, checked
-	$(REPRODUCE) $(SERVED)
-	$(FILVM) export $(SERVED) --check --only-changed --profile $(PROFILE)
+export: $(call done,$(SERVED)) ## trained models for TensorFlow Serving, checked
+	@$(FILVM) export $(SERVED) --check --only-changed $(filter-out --data $(DATA) $(REQUIRE),$(WHERE))
 
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-# What a user has: a wheel and what it needs, then the tests, and no source tree in sight.
+# In a virtual environment of its own, without the source tree.
 test-wheel: ## commands and tests on an installed wheel
 	rm -rf $(VENV)-wheel build && $(PYTHON) -m venv $(VENV)-wheel && mkdir $(VENV)-wheel/tree
 	$(VENV)-wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(VENV)-wheel .
@@ -97,7 +217,7 @@ test-wheel: ## commands and tests on an installed wheel
 		--constraint constraints.txt pytest pytest-timeout pytest-xdist hypothesis
 	cd $(VENV)-wheel/tree && ../bin/python -m pytest $(TESTS_OF_A_WHEEL)
 
-# Wants a Python that has the lowest NumPy: make test-lowest PYTHON=python3.10
+# The lowest NumPy has wheels for Python 3.10: make test-lowest PYTHON=python3.10
 test-lowest: ## the tests with the lowest versions that setup.cfg allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	sed -n 's/^    \([A-Za-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(VENV)-lowest/lowest.txt
@@ -109,11 +229,11 @@ lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-benchmark: $(READY) ## what is measured against what; see benchmarks/
+benchmark: $(READY) ## every comparison of benchmarks/
 	@set -e; for script in $(filter-out $(STRESS),$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python $$script; done
 
-stress: $(READY) ## what takes longer than tests may: checked numbers, fuzzing, kills
+stress: $(READY) ## long checks: numbers, reproducibility, fuzzing, kills
 	@set -e; for script in $(STRESS); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove runs/ of this PROFILE, caches and build leftovers; data and .venv stay

@@ -50,6 +50,7 @@ from filvm.files import write_json
 
 LONGER = {"flow-density": ("steps=150", "moons_steps=150")}  # of smoke: a training of some seconds
 FIGURES = ("figure_03", "figure_04", "figure_05", "figure_06", "figure_07", "figure_10")
+ROOT = Path(__file__).parents[1]
 NOTEBOOK = "01_vae_on_mnist"
 FILVM = (sys.executable, "-m", "filvm")
 
@@ -101,6 +102,17 @@ def train_step(name: str) -> Step:
         results=(name,),
         needs=tuple(EXPERIMENTS[name].needs),
     )
+
+
+def make_command(folder: Path, shared: Path) -> list[str]:
+    """make of one training, one figure and one notebook, with all that they need."""
+    runs = folder / "runs" / "smoke"
+    targets = ("filvm-mnist/.done", f"figures/{FIGURES[0]}.png", f"notebooks/{NOTEBOOK}.ipynb")
+    return [
+        *("make", "--silent", "--directory", str(ROOT), "PROFILE=smoke", "READY="),
+        *(f"BIN={Path(sys.executable).parent}", f"RUNS={runs}", f"DATA={shared / 'data'}"),
+        *(str(runs / target) for target in targets),
+    ]
 
 
 def download_command(folder: Path, shared: Path) -> list[str]:
@@ -163,10 +175,12 @@ STEPS = {
     "notebooks": runs_step(
         "notebooks", NOTEBOOK, results=("notebooks",), needs=("vae-mnist", "oracles-mnist")
     ),
-    "reproduce": runs_step(
-        *("reproduce", "filvm-mnist", FIGURES[0], NOTEBOOK),
-        results=("vae-mnist", "oracles-mnist", "filvm-mnist", "figures", "notebooks"),
-        needs=(),
+    "make": Step(
+        make_command,
+        tuple(
+            f"runs/smoke/{result}"
+            for result in ("vae-mnist", "oracles-mnist", "filvm-mnist", "figures", "notebooks")
+        ),
     ),
     "export": runs_step(
         *("export", "vae-mnist", "filvm-mnist", "--check", "--only-changed"),
@@ -337,7 +351,7 @@ def main() -> None:
         parser.error(f"no step is called {', '.join(unknown)}; there are {', '.join(STEPS)}")
 
     os.environ.pop("FILVM_MNIST_DIR", None)
-    os.environ["TF_DETERMINISTIC_OPS"] = "1"  # `filvm reproduce` has no option for it
+    os.environ["TF_DETERMINISTIC_OPS"] = "1"  # make gives no --deterministic
     with tempfile.TemporaryDirectory() as temporary:
         shared = (arguments.folder or Path(temporary)).resolve()
         shared.mkdir(parents=True, exist_ok=True)

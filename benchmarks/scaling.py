@@ -32,13 +32,13 @@ def train(core: int, batch_size: int, steps: int, rounds: int) -> None:
     import tensorflow as tf
     import tf_keras as keras
 
-    from filvm.runs.distributed import strategy_of
+    from filvm.runs.distributed import make_strategy
     from filvm.runs.training import cosine_adam, shuffled_batches
     from filvm.vae import ConvVAE
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     several = "TF_CONFIG" in os.environ
-    strategy = strategy_of("multi-worker") if several else tf.distribute.get_strategy()
+    strategy = make_strategy("multi-worker") if several else tf.distribute.get_strategy()
     with strategy.scope():
         vae = ConvVAE(8, beta=0.5)
         vae.compile(cosine_adam(1e-3, steps * rounds))

@@ -1,50 +1,114 @@
-"""The command line: reads arguments, calls the package, prints. There is no science in here."""
+"""The command line: it reads arguments, calls the package, and prints."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import os
+import re
 import sys
+import time
+import warnings
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from filvm.processes import plain_warnings, timed
 from filvm.version import __version__
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from filvm.data import Mnist
+    from filvm.experiments import Workspace
 
-    from filvm.experiments import Experiment, Workspace
+# Each command imports what it uses: `filvm --help` must answer without NumPy and TensorFlow.
 
-# Experiments, figures and TensorFlow are imported by the commands that use them: `filvm --help`
-# has to answer at once.
-
-USAGE_ERROR, START_AGAIN, INTERRUPTED = 2, 75, 130
+USAGE_ERROR, START_AGAIN, INTERRUPTED, BROKEN_PIPE = 2, 75, 130, 141
+PROFILES = ("full", "quick", "smoke")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
+    """Run the command line.
+
+    Args:
+        arguments: those of the process by default.
+
+    Returns:
+        The exit status: 0; 2 for an error that the user can correct; 75 if another worker ended
+        (the same command continues); 130 after Ctrl-C; 141 if the reader of stdout has ended.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # or Keras 3 is imported too, a second of it
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # without it, Keras 3 is imported too: 1 s
     parsed = _parser().parse_args(arguments)
     try:
-        with plain_warnings():
+        with _short_warnings():
             parsed.command(parsed)
-        sys.stdout.flush()  # what cannot be printed is an error like others
+        sys.stdout.flush()  # here, a full disk is reported like any other error
     except KeyboardInterrupt:
         print("filvm: interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # for example `filvm list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except Exception as error:
         from filvm.experiments import WorkerLost
-        from filvm.reproduce import in_words
 
-        if os.environ.get("FILVM_TRACEBACK") or not (said := in_words(error)):
+        message = _message(error)
+        if os.environ.get("FILVM_TRACEBACK") or not message:
             raise
-        print(f"filvm: {said}", file=sys.stderr)
-
+        print(f"filvm: {message}", file=sys.stderr)
         return START_AGAIN if isinstance(error, WorkerLost) else USAGE_ERROR
     return 0
+
+
+def _message(error: Exception) -> str:
+    """One line about an error that the user can correct; "" for any other error."""
+    from filvm.data import MnistError
+    from filvm.experiments import RunError
+    from filvm.files import first_line
+
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; correct this, then the same command continues"
+    if isinstance(error, RunError | MnistError | ValueError | OSError | ArithmeticError):
+        return str(error)
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(error, tensorflow.errors.OpError):  # from its own file system
+        line = re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\]", "", first_line(error))
+        return f"{line}; correct this, then the same command continues"
+    return ""
+
+
+@contextlib.contextmanager
+def _timed(name: str) -> Iterator[None]:
+    """Print `name` at the beginning, and the seconds it took at the end."""
+    print(f"{name} ...", flush=True)
+    began = time.perf_counter()
+    yield
+    print(f"{name}: {time.perf_counter() - began:.1f} s", flush=True)
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Print warnings in one line, without the place in the source; silence TensorFlow's logger.
+
+    TensorFlow warns of many models in one process, which are intended here.
+    """
+    tensorflow = logging.getLogger("tensorflow")
+    level = tensorflow.level
+    tensorflow.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module="filvm")
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"filvm: warning: {message}", file=sys.stderr
+        )
+        try:
+            yield
+        finally:
+            tensorflow.setLevel(level)
+
+
+# Arguments.
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,143 +118,167 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"filvm {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
 
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--data", type=Path, default=Path("data"), help="folder of the data")
-    shared.add_argument(
-        "--require-mnist",
-        action="store_true",
-        help="fail where MNIST cannot be had, rather than use 5,000 digits of it",
-    )
-    of_runs = argparse.ArgumentParser(add_help=False)
-    of_runs.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
-    of_runs.add_argument(
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument(
         "--profile",
         default="full",
-        choices=("full", "quick", "smoke"),
+        choices=PROFILES,
         help="full: the report; quick: minutes; smoke: for tests (default: full)",
     )
-
-    data = commands.add_parser(
-        "data", parents=[shared], help="find or download MNIST, and make what is derived from it"
-    )
+    runs = argparse.ArgumentParser(add_help=False, parents=[profile])
+    runs.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--data", type=Path, default=Path("data"), help="folder of the data")
     data.add_argument(
+        "--require-mnist",
+        action="store_true",
+        help="fail if MNIST is not found, instead of using a sample of 5,000 digits",
+    )
+
+    command = commands.add_parser(
+        "data", parents=[data], help="find or download MNIST, and derive data from it"
+    )
+    command.add_argument(
         "what",
         nargs="*",
         default=["mnist"],
-        help="mnist (default), thickness (of all strokes), mnist-r (rotated digits), "
+        help="mnist (default), thickness (of every stroke), mnist-r (rotated digits), "
         "morphometrics (six measures of every digit's shape)",
     )
-    data.set_defaults(command=_data)
+    command.set_defaults(command=_data)
 
-    listing = commands.add_parser("list", help="every experiment with its settings")
-    listing.add_argument("--profile", default="full", choices=("full", "quick", "smoke"))
-    listing.set_defaults(command=_list)
-
-    train = commands.add_parser(
-        "train", parents=[shared, of_runs], help="train an experiment, or continue it"
+    command = commands.add_parser(
+        "list", parents=[profile], help="list every experiment with its settings"
     )
-    train.add_argument("experiment", nargs="+", help="a name from `filvm list`")
-    train.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other settings")
-    train.add_argument("--restart", action="store_true", help="drop what is there; train anew")
-    train.add_argument(
+    command.set_defaults(command=_list)
+
+    command = commands.add_parser(
+        "train",
+        parents=[data, runs],
+        help="train an experiment, or continue it; experiments that it needs are trained first",
+    )
+    command.add_argument("experiment", nargs="+", help="a name from `filvm list`")
+    command.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="change settings"
+    )
+    command.add_argument("--restart", action="store_true", help="delete the run and train again")
+    command.add_argument(
         "--deterministic", action="store_true", help="the same weights every time, but slower"
     )
-    train.add_argument(
+    command.add_argument(
         "--strategy",
         choices=("mirrored", "multi-worker"),
         help="train on all devices of this machine, or with all workers that TF_CONFIG lists",
     )
-    train.set_defaults(command=_train)
+    command.set_defaults(command=_train)
 
-    evaluate = commands.add_parser(
-        "evaluate", parents=[of_runs], help="print what an experiment measured"
+    command = commands.add_parser(
+        "evaluate", parents=[runs], help="print the measurements of an experiment"
     )
-    evaluate.add_argument("experiment", help="a name from `filvm list`")
-    evaluate.set_defaults(command=_evaluate)
+    command.add_argument("experiment", help="a name from `filvm list`")
+    command.set_defaults(command=_evaluate)
 
-    figures = commands.add_parser(
-        "figures", parents=[shared, of_runs], help="draw figures, write RESULTS.md"
+    command = commands.add_parser(
+        "figures", parents=[data, runs], help="draw figures of finished runs, write RESULTS.md"
     )
-    figures.add_argument("figure", nargs="*", help="for example figure_03; default: all")
-    figures.set_defaults(command=_figures)
+    command.add_argument("figure", nargs="*", help="for example figure_03; default: all")
+    command.set_defaults(command=_figures)
 
-    notebooks = commands.add_parser(
-        "notebooks", parents=[shared, of_runs], help="execute the notebooks of notebooks/"
+    command = commands.add_parser(
+        "notebooks", parents=[data, runs], help="execute the notebooks of notebooks/"
     )
-    notebooks.add_argument(
-        "name", nargs="*", help="for example 01_vae_on_mnist; default: the report's"
+    command.add_argument(
+        "name", nargs="*", help="for example 01_vae_on_mnist; default: those of the report"
     )
-    notebooks.set_defaults(command=_notebooks)
+    command.set_defaults(command=_notebooks)
 
-    ablations = commands.add_parser(
-        "ablations",
-        parents=[shared, of_runs],
-        help="what each part of the FILVM is worth: three seeds of every variant, table and figure",
+    command = commands.add_parser(
+        "ablations", parents=[data, runs], help="table and figure of the finished ablations"
     )
-    ablations.add_argument(
-        "--jobs", type=int, default=0, help="how many to train at once (default: one to a core)"
-    )
-    ablations.set_defaults(command=_ablations)
+    command.set_defaults(command=_ablations)
 
-    beyond = commands.add_parser(
-        "beyond", parents=[shared, of_runs], help="what is not the report's: train, table, figure"
+    command = commands.add_parser(
+        "beyond",
+        parents=[data, runs],
+        help="tables and figures of the finished experiments beyond the report",
     )
-    beyond.set_defaults(command=_beyond)
+    command.set_defaults(command=_beyond)
 
-    publish = commands.add_parser(
-        "publish", parents=[shared, of_runs], help="copy what a run made to docs/ and notebooks/"
+    command = commands.add_parser(
+        "publish", parents=[data, runs], help="copy figures, tables, notebooks into the repository"
     )
-    publish.add_argument("--to", type=Path, default=Path("docs"), help="where to (default: docs)")
-    publish.set_defaults(command=_publish)
+    command.add_argument("--to", type=Path, default=Path("docs"), help="folder (default: docs)")
+    command.set_defaults(command=_publish)
 
-    export = commands.add_parser(
-        "export", parents=[of_runs], help="write models for TensorFlow Serving"
+    command = commands.add_parser(
+        "export", parents=[runs], help="write models for TensorFlow Serving"
     )
-    export.add_argument(
-        "name", nargs="*", help="for example filvm_mnist; default: all that is done"
+    command.add_argument(
+        "name", nargs="*", help="for example filvm_mnist; default: every finished one"
     )
-    export.add_argument(
+    command.add_argument(
         "--check",
         action="store_true",
-        help="load it as the server does and compare with the Python model before it appears",
+        help="load each export as the server does, and compare it with the Python model, before "
+        "the server finds it",
     )
-    export.add_argument(
-        "--only-changed", action="store_true", help="no new version of what has not changed"
+    command.add_argument(
+        "--only-changed", action="store_true", help="export only models that have changed"
     )
-    export.add_argument(
-        "--base-path", default="/models", help="where the server sees the folder (default: /models)"
+    command.add_argument(
+        "--base-path", default="/models", help="the folder's path on the server (default: /models)"
     )
-    export.set_defaults(command=_export)
-
-    reproduce = commands.add_parser(
-        "reproduce",
-        parents=[shared, of_runs],
-        help="all of the report, or a part of it and what that needs, as far as it is missing",
-    )
-    reproduce.add_argument(
-        "target",
-        nargs="*",
-        help="mnist, mnist-r, thickness, morphometrics, train, figures, notebooks, or the name of "
-        "an experiment or of a notebook (default: all)",
-    )
-    reproduce.add_argument(
-        "--jobs", type=int, default=2, help="how much to make side by side (default: 2)"
-    )
-    reproduce.set_defaults(command=_reproduce)
+    command.set_defaults(command=_export)
     return parser
 
 
-def _data(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import RunError, Workspace
-    from filvm.reproduce import DATA, make_data
+def _workspace(arguments: argparse.Namespace) -> Workspace:
+    from filvm.experiments import Workspace
 
-    if unknown := set(arguments.what) - set(DATA):
-        raise RunError(f"no data is called {', '.join(unknown)}; there are {', '.join(DATA)}")
-    workspace = Workspace(data=arguments.data, require_mnist=arguments.require_mnist)
-    for name in DATA:
-        if name in arguments.what:
-            with timed(name):
-                make_data(name, workspace)
+    folders = {"data": arguments.data} if "data" in arguments else {}
+    require = getattr(arguments, "require_mnist", False)
+    return Workspace(arguments.profile, arguments.runs, require_mnist=require, **folders)
+
+
+# Commands.
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from filvm import data
+    from filvm.experiments import RunError
+
+    derived = {
+        "thickness": data.load_thickness,
+        "mnist-r": data.load_rotated_mnist,
+        "morphometrics": data.load_morphometrics,
+    }
+    known = ["mnist", *derived]
+    if unknown := set(arguments.what) - set(known):
+        raise RunError(f"data is {', '.join(sorted(unknown))}; expected {', '.join(known)}")
+    for name in [name for name in known if name in arguments.what]:
+        with _timed(name):
+            digits = data.load_mnist(
+                arguments.data,
+                require_mnist=arguments.require_mnist,
+                retry_download=name == "mnist",
+            )
+            if name in derived:
+                derived[name](digits, arguments.data)
+                continue
+            _record_source(digits, arguments.data / "mnist" / "source.json")
+            print(
+                f"{digits.source} ({digits.origin}): {len(digits.train_images)} training digits, "
+                f"{len(digits.test_images)} test digits"
+            )
+
+
+def _record_source(digits: Mnist, path: Path) -> None:
+    """Write which digits were found; leave the file, with its time, if they are the same."""
+    from filvm.files import read_json, write_json
+
+    if not path.is_file() or read_json(path).get("sha256") != digits.sha256:
+        found = {"source": digits.source, "origin": digits.origin, "sha256": digits.sha256}
+        write_json(path, found)
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -205,62 +293,58 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import RunError, find_experiment, train_with_needs
+    from filvm.runs.distributed import lost_workers_named, make_strategy
+
+    for name in arguments.experiment:
+        find_experiment(name)
+    if arguments.set and len(arguments.experiment) > 1:
+        raise RunError("--set changes the settings of one experiment; several are named")
     if arguments.deterministic:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-        # Beyond what that does: operations that run side by side add up in no fixed order.
+        # That is not enough: operations that run in parallel add up in no fixed order.
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    if arguments.set and len(arguments.experiment) > 1:
-        from filvm.experiments import RunError
-
-        raise RunError("--set goes with one experiment at a time")
-    from filvm.runs import distributed as distribution
-
-    strategy = distribution.strategy_of(arguments.strategy) if arguments.strategy else None
-    with distribution.naming_lost_workers(strategy):
+    strategy = make_strategy(arguments.strategy) if arguments.strategy else None
+    workspace = replace(_workspace(arguments), strategy=strategy)
+    with lost_workers_named(strategy):
         for name in arguments.experiment:
-            _train_one(
-                name,
-                arguments,
-                strategy=strategy,
-                overrides=arguments.set,
-                restart=arguments.restart,
-                deterministic=arguments.deterministic,
-            )
-
-
-def _train_one(
-    name: str,
-    arguments: argparse.Namespace,
-    *,
-    strategy: tf.distribute.Strategy | None = None,
-    **options: Any,
-) -> None:
-    """`options` are those of `run_experiment`."""
-    from filvm.experiments import run_experiment
-
-    run = replace(_workspace(arguments), strategy=strategy).run(name)
-    with timed(name):
-        run_experiment(_experiment(name), run, **options)
-    print(f"{name}: model and metrics are in {run.folder}", flush=True)
+            with _timed(name):
+                train_with_needs(
+                    name,
+                    workspace,
+                    overrides=arguments.set,
+                    restart=arguments.restart,
+                    deterministic=arguments.deterministic,
+                )
+            print(f"{name}: model and metrics are in {workspace.run(name).folder}", flush=True)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     import json
 
-    from filvm.experiments import Workspace
+    from filvm.experiments import find_experiment
 
-    _experiment(arguments.experiment)
-    workspace = Workspace(arguments.profile, arguments.runs)
-    print(json.dumps(workspace.run(arguments.experiment).metrics(), indent=2))
+    name = find_experiment(arguments.experiment).name
+    print(json.dumps(_workspace(arguments).run(name).metrics(), indent=2))
 
 
 def _figures(arguments: argparse.Namespace) -> None:
-    from filvm.reproduce import draw_figures
+    from filvm.experiments import RunError
+    from filvm.report.figures import FIGURES, draw
+    from filvm.report.results import write_results
 
-    draw_figures(arguments.figure, _workspace(arguments))
-    print(f"figures are in {arguments.runs / arguments.profile / 'figures'}")
+    if unknown := set(arguments.figure) - set(FIGURES):
+        raise RunError(f"figure is {', '.join(sorted(unknown))}; expected {', '.join(FIGURES)}")
+    workspace = _workspace(arguments)
+    folder = workspace.folder / "figures"
+    for name in arguments.figure or FIGURES:
+        with _timed(name):
+            draw(name, workspace, folder)
+    if not arguments.figure:
+        write_results(workspace, workspace.folder / "RESULTS.md")
+    print(f"figures are in {folder}")
 
 
 def _notebooks(arguments: argparse.Namespace) -> None:
@@ -270,9 +354,9 @@ def _notebooks(arguments: argparse.Namespace) -> None:
 
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
-        raise RunError(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+        raise RunError(f"notebook is {', '.join(sorted(unknown))}; expected {', '.join(names)}")
     for name in arguments.name or [name for name in names if name != NOTEBOOK]:
-        with timed(name):
+        with _timed(name):
             path = execute(name, _workspace(arguments))
         print(f"{name}: {path}", flush=True)
 
@@ -281,21 +365,18 @@ def _ablations(arguments: argparse.Namespace) -> None:
     from filvm.experiments import ablations
     from filvm.report.figures import draw_ablations
 
-    with timed("ablations"):
-        table = ablations.run_all(_workspace(arguments), arguments.jobs)
-    folder = arguments.runs / arguments.profile / "ablations"
-    draw_ablations(table, folder)
+    workspace = _workspace(arguments)
+    folder = workspace.folder / "ablations"
+    draw_ablations(ablations.table(workspace), folder)
     print(f"{folder}/ablations.md, .csv and .png")
 
 
 def _beyond(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import BEYOND
     from filvm.report.beyond import draw_beyond
 
-    for name in BEYOND:
-        _train_one(name, arguments)
-    folder = arguments.runs / arguments.profile / "beyond"
-    draw_beyond(_workspace(arguments), folder)
+    workspace = _workspace(arguments)
+    folder = workspace.folder / "beyond"
+    draw_beyond(workspace, folder)
     print(f"{folder}/beyond.md, undone.png and traversals.png")
 
 
@@ -307,40 +388,20 @@ def _publish(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import Workspace
     from filvm.serving import export as serving
 
-    workspace = Workspace(arguments.profile, arguments.runs)
-    folder = arguments.runs / arguments.profile / "serving"
+    workspace = _workspace(arguments)
+    folder = workspace.folder / "serving"
     for name in serving.served_names(arguments.name, workspace):
-        with timed(name):
+        with _timed(name):
             made = serving.export_run(
                 name, workspace, folder, check=arguments.check, only_changed=arguments.only_changed
             )
         notes = ["new" if made.new else "unchanged", f"{made.megabytes:.1f} MB"]
         if made.differences is not None:
-            notes.append(f"as the Python model within {max(made.differences.values()):.1g}")
+            largest = max(made.differences.values())
+            notes.append(f"equal to the Python model within {largest:.1g}")
         if not made.warmed:
             notes.append("no warm-up records (`pip install 'filvm[serving]'`)")
         print(f"{name}: {made.folder}: {', '.join(notes)}", flush=True)
     print(f"{serving.write_config(folder, arguments.base_path)} lists them for the server")
-
-
-def _reproduce(arguments: argparse.Namespace) -> None:
-    from filvm.reproduce import reproduce
-
-    reproduce(_workspace(arguments), arguments.target, jobs=arguments.jobs)
-
-
-def _experiment(name: str) -> Experiment:
-    from filvm.experiments import EXPERIMENTS, RunError
-
-    if name not in EXPERIMENTS:
-        raise RunError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
-
-
-def _workspace(arguments: argparse.Namespace) -> Workspace:
-    from filvm.experiments import Workspace
-
-    return Workspace(arguments.profile, arguments.runs, arguments.data, arguments.require_mnist)

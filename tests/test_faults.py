@@ -104,7 +104,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on_later(
     status, lines = said(filvm(*command, *where, preexec_fn=no_file_above(size)))
     assert status == 2
     assert len(lines) == 1
-    assert "File too large; the same command continues once that is mended" in lines[0]
+    assert "File too large; correct this, then the same command continues" in lines[0]
     assert leftovers(tmp_path) == []
     if command != TRAIN:
         assert said(filvm(*command, *where)) == (0, [])

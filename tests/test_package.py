@@ -14,7 +14,6 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     "version",
     "files",
-    "processes",
     "data",
     "flows",
     "serving.signatures",
@@ -26,7 +25,6 @@ FLOORS = (
     "serving",
     "figures",
     "report",
-    "reproduce",
     "cli",
 )
 MODULES = sorted((ROOT / "filvm").rglob("*.py"))

@@ -29,9 +29,12 @@ average, as much as another random seed does.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,7 +43,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filvm.files import exclusive, replacing
-from filvm.processes import deaf_to_ctrl_c
 
 if TYPE_CHECKING:
     from filvm.data.mnist import Mnist
@@ -134,13 +136,30 @@ def measure_shapes(
     )
 
     hidden = None if progress is None else not progress
-    with deaf_to_ctrl_c():
+    with _workers_ignore_ctrl_c():
         parts = parallel(tasks)
     with tqdm(total=num_images, desc=", ".join(names), unit="image", disable=hidden) as bar:
         for start, part in zip(starts, parts, strict=True):
             measured[start : start + len(part)] = part
             bar.update(len(part))
     return dict(zip(names, measured.T, strict=True))
+
+
+@contextlib.contextmanager
+def _workers_ignore_ctrl_c() -> Iterator[None]:
+    """Processes that start in this block ignore Ctrl-C; this process ends them.
+
+    A terminal sends Ctrl-C to all of them, and each would print a traceback. Python allows only the
+    main thread to change this; from other threads, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,24 @@
-"""What each part of the FILVM is worth: lenses on MNIST with one thing changed, several seeds each.
+"""The effect of each part of the FILVM: lenses on MNIST with one change, several seeds each.
 
-`filvm ablations` trains each in a folder of its own under runs/<profile>/ablations, several at
-once, one to a core; what is done already is not done again. The VAE is the same for all: the
-seeds are those of the lens, of the order of the samples and of the digits whose side information
-is known.
+Each variant and seed is an experiment of its own, `ablations/<variant>/seed-<n>`, which `make
+ablations` trains; `filvm ablations` writes the table. All have the same VAE: a seed is that of the
+lens, of the order of the samples, and of the choice of digits whose side information is known.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-import joblib
-import pandas as pd
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from filvm.experiments import lens_mnist
 from filvm.experiments.lens import profiles
 from filvm.experiments.lens_mnist import ILVM, NEEDS, REPORT, Settings
-from filvm.processes import deaf_to_ctrl_c
-from filvm.runs.run import Experiment, Run, run_experiment
+from filvm.runs.run import Experiment, Run
 from filvm.runs.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEEDS = (0, 1, 2)
 FULL = Settings()
@@ -85,44 +80,16 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
     return {**lens_mnist.measures(settings, run, model), "training_seconds": seconds}
 
 
-def run_all(workspace: Workspace, jobs: int = 0) -> pd.DataFrame:
-    """Train every variant with every seed, `jobs` at once (0: one to a core); return the table.
-
-    The first failure stops the rest.
-    """
-    for name in NEEDS:
-        workspace.run(name).check_done()
-    workspace.thickness()  # made, if need be, once
-    wanted = [experiment(variant, seed) for seed in SEEDS for variant in VARIANTS]
-    jobs = min(jobs or joblib.cpu_count(), len(wanted))
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    tasks = (joblib.delayed(run_one)(chosen, workspace, alone=jobs == 1) for chosen in wanted)
-    with deaf_to_ctrl_c():
-        names = parallel(tasks)
-    with tqdm(total=len(wanted), desc="ablations", unit="run") as bar:
-        for name in names:
-            bar.set_postfix_str(name)
-            bar.update()
-    return table(workspace)
-
-
-def run_one(chosen: Experiment, workspace: Workspace, alone: bool) -> str:
-    """Train one of them, or go on with it, or find it done; return its name.
-
-    Unless it is `alone`, it keeps to one core.
-    """
-    if not alone:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    with contextlib.redirect_stdout(io.StringIO()):  # of several at once: history.csv has it
-        run_experiment(chosen, workspace.run(chosen.name))
-    return chosen.name
+ABLATIONS = {
+    chosen.name: chosen
+    for chosen in (experiment(variant, seed) for variant in VARIANTS for seed in SEEDS)
+}
 
 
 def table(workspace: Workspace) -> pd.DataFrame:
     """One row for every variant and seed, a column for each of `MEASURES`; nan where none is."""
+    import pandas as pd  # `filvm list` must answer without it
+
     rows = []
     for variant in VARIANTS:
         for seed in SEEDS:

@@ -34,7 +34,7 @@ class PartDone(Exception):
     """What a worker that is not the chief had to do for a run is done; the chief does the rest."""
 
 
-def strategy_of(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str) -> tf.distribute.Strategy:
     """The strategy of this name, `mirrored` or `multi-worker`; the latter waits for all workers.
 
     To be called before TensorFlow has done anything else. Raises a ValueError that says what is
@@ -141,7 +141,7 @@ def check_same(strategy: tf.distribute.Strategy, number: int, what: str) -> None
         )
 
 
-def twin_of(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
+def make_twin(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
     """The same compiled model, made under `strategy`; its state is yet to be copied."""
     settings = model.get_compile_config()
     # XLA cannot compile what replicas tell each other in the middle of a step.
@@ -165,7 +165,7 @@ def copy_state(source: keras.Model, target: keras.Model) -> None:
 
 
 @contextlib.contextmanager
-def naming_lost_workers(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
+def lost_workers_named(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
     """Turn what TensorFlow raises where another worker has ended into a WorkerLost."""
     if getattr(strategy, "cluster_resolver", None) is None:
         yield

@@ -57,7 +57,7 @@ class Experiment:
         profiles: a frozen dataclass of settings for each of `PROFILES`.
         train: (settings, run) -> metrics; trains, and leaves the model in `run.model_folder`.
         needs: the experiments whose models it builds on.
-        data: what of `filvm.reproduce.DATA` it reads.
+        data: the data that it reads: mnist, mnist-r, thickness or morphometrics.
         distributable: whether it trains with `training.fit`, which knows of strategies.
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-import multiprocessing
+import os
 import shutil
 import sys
 import time
@@ -25,7 +25,7 @@ import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
 from filvm.files import first_line, replacing
-from filvm.runs.distributed import PartDone, check_same, copy_state, twin_of
+from filvm.runs.distributed import PartDone, check_same, copy_state, make_twin
 from filvm.runs.run import Run, RunError
 from filvm.vae import VAE
 
@@ -98,7 +98,7 @@ def shuffled_batches(
         .enumerate(first_epoch * (n // size))
         .map(gather, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
-        .with_options(options_of_batches())
+        .with_options(batch_options())
     )
 
 
@@ -137,7 +137,7 @@ def distorted(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
     return tf.where((which < 2 * share - 1)[:, tf.newaxis, tf.newaxis, tf.newaxis], moved, images)
 
 
-def options_of_batches() -> tf.data.Options:
+def batch_options() -> tf.data.Options:
     """Of a dataset of batches: workers share these out rather than files; nothing tunes itself."""
     options = tf.data.Options()
     # The tuner looks after 10, 20, 40, ... ms, and whoever ends an iterator waits for its next
@@ -303,7 +303,7 @@ def fit(
     """
     model.optimizer.build(model.trainable_variables)
     keep = _Keep(run, model, monitor)
-    trained = model if run.workspace.strategy is None else twin_of(model, run.workspace.strategy)
+    trained = model if run.workspace.strategy is None else make_twin(model, run.workspace.strategy)
     first = keep.restore()
     callbacks = [*callbacks, keep]  # its row holds what the others add
     if run.workspace.strategy is not None:
@@ -314,9 +314,8 @@ def fit(
             on_epoch_end=lambda epoch, logs: copy_state(trained, model)
         )
         callbacks.insert(0, copy_back)
-    # Beside others in `filvm reproduce`, each line says whose it is.
-    beside = multiprocessing.parent_process() is not None
-    bar = not beside and ("ipykernel" in sys.modules or sys.stdout.isatty())
+    # make runs several trainings in one terminal: there, each prints lines with its name.
+    bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and "MAKELEVEL" not in os.environ)
     if run.workspace.writes and not bar:
         callbacks.append(_lines(run, keep, epochs))
     if run.workspace.writes and first:
@@ -327,7 +326,7 @@ def fit(
             epochs=epochs,
             initial_epoch=first,
             steps_per_epoch=steps,
-            validation_data=validation.with_options(options_of_batches()),
+            validation_data=validation.with_options(batch_options()),
             callbacks=callbacks,
             verbose=1 if run.workspace.writes and bar else 0,
         )

@@ -15,7 +15,7 @@ from filvm.data import Categorical, Continuous
 from filvm.data.sequences import make_sequences
 from filvm.experiments import Workspace
 from filvm.lens import FILVM
-from filvm.runs.distributed import strategy_of
+from filvm.runs.distributed import make_strategy
 from filvm.runs.training import cosine_adam, fit, shuffled_batches
 from filvm.vae import ConvVAE, SequenceVAE
 
@@ -68,7 +68,7 @@ def curve(make, run):
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategies = {"one": None, "two": strategy_of("mirrored")}
+    strategies = {"one": None, "two": make_strategy("mirrored")}
     assert strategies["two"].num_replicas_in_sync == 2
     curves = {
         make.__name__: {
