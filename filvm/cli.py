@@ -362,12 +362,11 @@ def _notebooks(arguments: argparse.Namespace) -> None:
 
 
 def _ablations(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import ablations
-    from filvm.report.figures import draw_ablations
+    from filvm.report.ablations import ablations_table, draw_ablations
 
     workspace = _workspace(arguments)
     folder = workspace.folder / "ablations"
-    draw_ablations(ablations.table(workspace), folder)
+    draw_ablations(ablations_table(workspace), folder)
     print(f"{folder}/ablations.md, .csv and .png")
 
 

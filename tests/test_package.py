@@ -65,7 +65,8 @@ def test_a_wheel_holds_the_package_and_nothing_else(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"filvm"}
     packed = {name for name in names if ".dist-info" not in name}
-    assert packed == {"filvm/py.typed", *(str(path.relative_to(ROOT)) for path in MODULES)}
+    data = {"filvm/py.typed", "filvm/report/results.csv"}
+    assert packed == {*data, *(str(path.relative_to(ROOT)) for path in MODULES)}
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith("entry_points.txt")))
     assert b"filvm = filvm.cli:main" in metadata
 

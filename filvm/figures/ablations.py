@@ -1,4 +1,4 @@
-"""What each part of the FILVM is worth: a row for each variant, a panel for each measure."""
+"""The ablations: a row for each variant, a panel for each measure."""
 
 from __future__ import annotations
 
@@ -45,30 +45,3 @@ def ablations_figure(table: pd.DataFrame, *, baseline: str, title: str = "") -> 
         break  # the axes share it
     figure.suptitle(title or None, fontsize=9)
     return figure
-
-
-INTRODUCTION = """# Ablations
-
-What each part of the FILVM on MNIST is worth: mean ± standard deviation over {seeds} seeds of the
-lens, on the same VAE. Test digits, side information withheld. "Digit from the others" is what
-gradient boosted trees or a kernel machine read off all dimensions but z*[0] of a z* drawn from
-q(z*|z) (chance 0.11), "sweep increasing" the share of digits at which every one of ten steps of
-z*[1] from -3 to 3 makes the stroke thicker; the other measures are those of `RESULTS.md`. Without
-positive slopes, thickness may grow or fall along z*[1], as its Spearman correlation tells.
-
-"""
-
-
-def ablations_markdown(table: pd.DataFrame) -> str:
-    """Mean and standard deviation over the seeds, as a Markdown page."""
-    measures = [name for name in table if name not in ("variant", "seed")]
-    groups = table.groupby("variant", sort=False)[measures]
-    mean, spread = groups.mean(), groups.std()
-    lines = [f"| | {' | '.join(measures)} |", "|---|" + "---|" * len(measures)]
-    for variant in mean.index:
-        cells = [
-            "-" if np.isnan(m) else f"{m:.3f} ± {s:.3f}"
-            for m, s in zip(mean.loc[variant], spread.loc[variant], strict=True)
-        ]
-        lines.append(f"| {variant} | {' | '.join(cells)} |")
-    return INTRODUCTION.format(seeds=table["seed"].nunique()) + "\n".join([*lines, ""])

@@ -226,6 +226,36 @@ def swept_sequences_text(
     return "\n\n".join(paragraphs) + "\n"
 
 
+def traversals_figure(
+    rows: Mapping[str, Mapping[str, np.ndarray]], units: Mapping[str, str]
+) -> Figure:
+    """One digit along several attributes: asked above each image, measured below it.
+
+    Args:
+        rows: by attribute: `asked` [v] and `measured` [v], in its units, and `images`, float
+            [v, height, width] in [0, 1].
+        units: by attribute.
+    """
+    steps = len(next(iter(rows.values()))["asked"])
+    figure = Figure(figsize=(0.75 * steps + 1.0, 1.02 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), steps, squeeze=False)
+    for line, (name, row) in zip(axes, rows.items(), strict=True):
+        title = f"{name}\n({units[name]})"
+        line[0].set_ylabel(title, fontsize=8, rotation=0, ha="right", va="center")
+        for axis, image, asked, measured in zip(
+            line, row["images"], row["asked"], row["measured"], strict=True
+        ):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(f"{asked:.1f}", fontsize=7, color="0.45", pad=2)
+            axis.set_xlabel(f"{measured:.1f}", fontsize=7, labelpad=2)
+    figure.suptitle(
+        "one attribute: asked above each digit, measured below; the others follow as among digits",
+        fontsize=9,
+    )
+    return figure
+
+
 def _draw_grid(axis: Axes, grid: Grid, form: str) -> None:
     """The images at (column, row), upwards; each with its measure if `form` says how."""
     images = np.asarray(grid.images)

@@ -120,13 +120,6 @@ def table_b1(sequences: Sequences | None = None) -> pd.DataFrame:
     return pd.DataFrame({**attributes, "Sequence": rows})
 
 
-def markdown_table(table: pd.DataFrame, note: str = "") -> str:
-    """A table as Markdown, with a note below."""
-    rows = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    return "\n".join([*lines, "", note, ""] if note else [*lines, ""])
-
-
 def table_figure(table: pd.DataFrame, *, title: str, note: str = "", width: float = 7.2) -> Figure:
     """A table as a picture; columns are as wide as their text needs, long text is wrapped.
 

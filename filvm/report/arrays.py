@@ -25,6 +25,7 @@ from filvm.analysis.oracles import predict_digit, predict_rotation
 from filvm.analysis.round_trip import changed_and_back, observations, round_trip_report
 from filvm.analysis.sequences import decoded_attributes
 from filvm.data import (
+    MORPHOMETRICS,
     Mnist,
     RotatedMnist,
     Sequences,
@@ -45,6 +46,7 @@ from filvm.runs.workspace import Workspace
 SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*[1] in Figure 10: 99.7 % of the prior N(0, 1)
 ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees, of Figure 11
 RANGES = {**TABLE_1, "final": (3, 2450)}  # smallest and largest value of each attribute
+UNITS = dict(zip(MORPHOMETRICS, ("px", "px²", "px", "degrees", "px", "px"), strict=True))
 
 Arrays = dict[str, np.ndarray]
 
@@ -60,9 +62,9 @@ def mnist_with_thickness(
     return digits, load_thickness(digits, workspace.data).test
 
 
-def rotated_digits(workspace: Workspace, name: str = "vae-mnist-r") -> RotatedMnist:
-    """MNIST-R as the run was made from it."""
-    return load_rotated_mnist(workspace.run(name).mnist(), workspace.data)
+def rotated_digits(workspace: Workspace) -> RotatedMnist:
+    """MNIST-R as vae-mnist-r was made from it."""
+    return load_rotated_mnist(workspace.run("vae-mnist-r").mnist(), workspace.data)
 
 
 def held_out_sequences(workspace: Workspace, limit: int | None = None) -> Sequences:

@@ -1,4 +1,4 @@
-"""Beyond the report: the lens that can be undone beside the FILVM, and six attributes at once."""
+"""Beyond the report: the invertible lens beside the FILVM, and a lens with six attributes."""
 
 from __future__ import annotations
 
@@ -6,38 +6,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import pandas as pd
 
-from filvm.experiments import Workspace, invertible, lens_morpho
+from filvm.figures.manipulation import traversals_figure
 from filvm.figures.reconstructions import image_rows_figure
 from filvm.files import replacing
-from filvm.report.results import at
+from filvm.report import arrays
+from filvm.report.figures import save
+from filvm.report.tables import markdown_table, text_of, value_at
+from filvm.runs.workspace import Workspace
 
 INTRODUCTION = """# Beyond the report
 
-Section 6 of the report: neither ILVM nor FILVM can take an edited z* back to z, for the flow's
+Section 6 of the report: neither ILVM nor FILVM can take an edited z* back to z, because the flow's
 parameters depend on the sample. An `InvertibleLens` has one invertible flow for all samples. Both
 lenses were trained on the same latents and are measured on test data, side information withheld.
-"Changed and back": an attribute of every sample is changed (the digit; the rotation; the start),
-z* of what comes of it is inferred anew, and the dimension is put back.
+"Changed and back": an attribute of every sample is changed (the digit; the rotation; the start), z*
+is inferred from the changed z, and the attribute's dimension is set back to its first value.
 
-![Digits of each class made into a 3 and back, by both lenses](undone.png)
+![Digits of each class changed into a 3 and back, by both lenses](undone.png)
 
 """
-MORPHO_INTRODUCTION = """
-## Six attributes: thickness, area, length, slant, width, height
+MORPHO_INTRODUCTION = """## Six attributes: thickness, area, length, slant, width, height
 
-An FILVM on the 16 latents of a VAE of MNIST, measured on test digits as AR-VAE is in its paper
-(Pati and Lerch 2020, table 2; mutual information by nearest neighbours), on draws of z* and on its
-means. Theirs are of re-binarised digits; `benchmarks/ar_vae.py` trains AR-VAE on these.
+An FILVM on the 16 latents of a VAE of MNIST. The measures are those of AR-VAE's paper (Pati and
+Lerch 2020, table 2; mutual information by nearest neighbours), on draws of z* and on its means. The
+published values are for re-binarised digits; `benchmarks/ar_vae.py` trains AR-VAE on ours.
 
-In the figure one digit has each attribute in turn from the 1st to the 99th percentile; the other
-five follow as they do among digits, for a thicker stroke of the same length and area there is not.
+In the figure, each attribute of one digit runs from its 1st to its 99th percentile. The other five
+follow as they do among training digits, because no digit has a thicker stroke of the same length
+and area.
 
 ![One digit along each attribute: asked above, measured below](traversals.png)
 
 """
-LINES = {  # of each data set; what a line says: the way to it through the metrics
+LINES = {  # by data set: a line of the table, and its path through the metrics
     "mnist": {
         "digit from z*[0] by its head": "way_back.heads.digit",
         "thickness, mean absolute error by its head, px": "way_back.heads.thickness",
@@ -52,7 +55,7 @@ LINES = {  # of each data set; what a line says: the way to it through the metri
         "rotation, mean absolute error by its head, degrees": "way_back.heads.rotation",
         "Spearman of z*[1] with rotation": "test.codes.alignment.rotation.spearman",
         "digit on request, the rest random: the oracle agrees": "manipulation.on_request.agreement",
-        "the same, 6 and 9 apart": "manipulation.on_request.agreement_apart",
+        "the same, without 6 and 9 read as each other": "manipulation.on_request.agreement_apart",
         "the same: median error of the rotation, degrees": (
             "manipulation.on_request.median_absolute_error"
         ),
@@ -64,80 +67,70 @@ LINES = {  # of each data set; what a line says: the way to it through the metri
         "length exact after z to z* and back": "test.after_the_lens.length_exact",
     },
 }
-ERRORS = {
+ERRORS = {  # of every data set
     "largest error of z after z to z* and back, standard deviations": "way_back.round_trip",
     "largest error of z, changed and back, standard deviations": "way_back.latents",
-    "largest error of what is seen, changed and back": "way_back.observed.largest",
+    "largest error of an observation, changed and back": "way_back.observed.largest",
     "the same, mean over the samples": "way_back.observed.mean",
+}
+# Table 2 of AR-VAE's paper.
+AR_VAE = {
+    "interpretability": 0.850,
+    "scc": 0.956,
+    "mig": 0.135,
+    "sap": 0.544,
+    "modularity": 0.842,
 }
 
 
-def beyond_markdown(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """The metrics by data set and lens as a Markdown page."""
-    lines = []
-    for name, metrics in found.items():
-        lines += [f"## {name}", "", f"| | {' | '.join(metrics)} |", "|---|" + "---|" * len(metrics)]
-        for what, way in {**LINES[name], **ERRORS}.items():
-            form = ".1e" if what in ERRORS else ".3f"
-            values = [at(of_lens, way) for of_lens in metrics.values()]
-            cells = ["-" if value is None else format(value, form) for value in values]
-            lines.append(f"| {what} | {' | '.join(cells)} |")
-        seconds = [of_lens["training_seconds"] for of_lens in metrics.values()]
-        lines += [f"| seconds of training | {' | '.join(f'{s:.0f}' for s in seconds)} |", ""]
-    return INTRODUCTION + "\n".join(lines)
-
-
-def morpho_markdown(measured: Mapping[str, Mapping[str, float]]) -> str:
-    """The five measures of filvm-mnist-morpho beside AR-VAE's published ones."""
-    lines = [
-        "| | " + " | ".join(lens_morpho.AR_VAE) + " |",
-        "|---|" + "---|" * len(lens_morpho.AR_VAE),
-    ]
-    rows = {
-        "AR-VAE as published, draws": lens_morpho.AR_VAE,
-        "FILVM, draws": measured["sampled_codes"],
-        "FILVM, means": measured["codes"],
+def comparison_table(task: str, metrics: Mapping[str, Any]) -> pd.DataFrame:
+    """The lines of one data set, a column for each lens; `metrics` by the lens's name."""
+    forms = {
+        **dict.fromkeys(LINES[task].items(), ".3f"),
+        **dict.fromkeys(ERRORS.items(), ".1e"),
+        ("seconds of training", "training_seconds"): ".0f",
     }
-    for title, values in rows.items():
-        cells = (f"{values[name]:.3f}" for name in lens_morpho.AR_VAE)
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return MORPHO_INTRODUCTION + "\n".join(lines) + "\n"
-
-
-def traversals_figure(found: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """One digit along six attributes: what was asked above each image, what came of it below."""
-    steps = len(next(iter(found.values()))["asked"])
-    figure = Figure(figsize=(0.75 * steps + 1.0, 1.02 * len(found)), layout="constrained")
-    axes = figure.subplots(len(found), steps, squeeze=False)
-    for line, (name, row) in zip(axes, found.items(), strict=True):
-        title = f"{name}\n({lens_morpho.UNITS[name]})"
-        line[0].set_ylabel(title, fontsize=8, rotation=0, ha="right", va="center")
-        for axis, image, asked, measured in zip(
-            line, row["images"], row["asked"], row["measured"], strict=True
-        ):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[])
-            axis.set_title(f"{asked:.1f}", fontsize=7, color="0.45", pad=2)
-            axis.set_xlabel(f"{measured:.1f}", fontsize=7, labelpad=2)
-    figure.suptitle(
-        "one attribute asked above each digit, measured below; the others follow as among digits",
-        fontsize=9,
+    return pd.DataFrame(
+        {
+            lens: {
+                what: text_of(value_at(measured, path, f"{lens} on {task}"), form)
+                for (what, path), form in forms.items()
+            }
+            for lens, measured in metrics.items()
+        }
     )
-    return figure
+
+
+def morpho_table(test: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """AR-VAE's five measures: published, and of filvm-mnist-morpho on draws and on means."""
+    rows = {
+        "AR-VAE as published, draws": AR_VAE,
+        "FILVM, draws": test["sampled_codes"],
+        "FILVM, means": test["codes"],
+    }
+    return pd.DataFrame(rows).T[list(AR_VAE)].map("{:.3f}".format)
+
+
+def beyond_markdown(workspace: Workspace) -> str:
+    """All tables as a Markdown page.
+
+    Raises:
+        RunError: a run is not complete, or its metrics lack a value.
+    """
+    parts = [INTRODUCTION]
+    for task, metrics in arrays.compared_with_filvm(workspace).items():
+        parts.append(
+            f"## {task}\n\n{markdown_table(comparison_table(task, metrics), index=True)}\n\n"
+        )
+    test = workspace.run("filvm-mnist-morpho").metrics()["test"]
+    parts += [MORPHO_INTRODUCTION, markdown_table(morpho_table(test), index=True), "\n"]
+    return "".join(parts)
 
 
 def draw_beyond(workspace: Workspace, folder: Path) -> None:
-    """undone.png, traversals.png and beyond.md in `folder`, from finished runs."""
-    figures = {
-        "undone": image_rows_figure(invertible.undone_examples(workspace.run("invertible-mnist"))),
-        "traversals": traversals_figure(
-            lens_morpho.traversals(workspace.run("filvm-mnist-morpho"))
-        ),
-    }
-    for name, figure in figures.items():
-        with replacing(folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=200)
-    text = beyond_markdown(invertible.beside_filvm(workspace))
-    text += morpho_markdown(workspace.run("filvm-mnist-morpho").metrics()["test"])
+    """Write undone.png, traversals.png and beyond.md into `folder`, from finished runs."""
+    save(image_rows_figure(arrays.undone_examples(workspace)), folder / "undone.png")
+    save(traversals_figure(arrays.traversals(workspace), arrays.UNITS), folder / "traversals.png")
+    text = beyond_markdown(workspace)
     with replacing(folder / "beyond.md") as temporary:
         temporary.write_text(text, "utf-8")

@@ -1,28 +1,19 @@
-"""The figures of the report: which runs each needs, and how its arrays become a picture."""
+"""The figures of the report: the runs that each needs, and how their arrays become a picture.
+
+A figure is a function of a workspace, entered in `FIGURES` by the decorator `figure`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from filvm.experiments import (
-    Run,
-    Workspace,
-    flow_density,
-    lens_mnist,
-    lens_mnist_r,
-    lens_sequences,
-    vae_mnist,
-    vae_mnist_r,
-    vae_sequences,
-)
-from filvm.experiments.lens import encode_images
-from filvm.figures.ablations import ablations_figure, ablations_markdown
 from filvm.figures.architectures import (
     architecture_figure,
     graphical_model_figure,
@@ -39,11 +30,7 @@ from filvm.figures.flow_density import (
     restarts_figure,
     samples_density_figure,
 )
-from filvm.figures.latent_space import (
-    Cloud,
-    digit_latent_space_figure,
-    sequence_latent_space_figure,
-)
+from filvm.figures.latent_space import digit_latent_space_figure, sequence_latent_space_figure
 from filvm.figures.manipulation import (
     Grid,
     digit_grid_figure,
@@ -57,7 +44,6 @@ from filvm.figures.rotated import rotation_rows_figure
 from filvm.figures.sequences import (
     TABLE_1_NOTE,
     TABLE_B1_NOTE,
-    markdown_table,
     sequence_reconstruction_figure,
     table_1,
     table_b1,
@@ -65,170 +51,157 @@ from filvm.figures.sequences import (
 )
 from filvm.figures.thickness import thickness_columns_figure
 from filvm.files import replacing
+from filvm.report import arrays
+from filvm.report.tables import markdown_table
+from filvm.runs.workspace import Workspace
+
+# The report counts the attempts that ended finite for 32 flows only: 1 of 20 (section 5.2).
+REPORT_FINITE = {32: 1}
+LENSES = {
+    "ilvm-mnist": "ILVM",
+    "filvm-mnist-report": "FILVM, the report's recipe",
+    "filvm-mnist": "FILVM, ours",
+}
+ROTATED_LENSES = {
+    "filvm-mnist-r-report": "FILVM, the report's recipe",
+    "filvm-mnist-r": "FILVM, ours",
+}
+SEQUENCE_LENSES = {
+    "filvm-sequences-report": "FILVM, the report's recipe",
+    "filvm-sequences-start-step": "FILVM, ours: start, step",
+    "filvm-sequences": "FILVM, ours: start, step, length",
+}
+
+Draw = Callable[[Workspace], Figure]
 
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """One figure: file name, one line on what it shows, the experiments it is drawn from.
+    """One figure of the report.
 
-    `draw` is given the run of the first of `needs`; `run.of(name)` leads to the others. `text`,
-    where there is one, is written beside the picture: suffix -> (run -> content).
+    Attributes:
+        name: of its file.
+        summary: its content in one line.
+        needs: the experiments it is drawn from.
+        draw: workspace -> figure.
+        text: files beside the picture: suffix -> (workspace -> content).
     """
 
     name: str
     summary: str
     needs: Sequence[str]
-    draw: Callable[[Run], Figure]
-    text: Mapping[str, Callable[[Run], str]] = field(default_factory=dict)
+    draw: Draw
+    text: Mapping[str, Callable[[Workspace], str]] = field(default_factory=dict)
 
 
-def figure_01(run: Run) -> Figure:
-    return graphical_model_figure({"VAE": vae_circles(run.model())})
+FIGURES: dict[str, ReportFigure] = {}
 
 
-def figure_02(run: Run) -> Figure:
-    models = {"ILVM": run.of("ilvm-mnist").model(), "FILVM": run.model()}
+def figure(
+    name: str,
+    summary: str,
+    *needs: str,
+    text: Mapping[str, Callable[[Workspace], str]] | None = None,
+) -> Callable[[Draw], Draw]:
+    """Enter a function in `FIGURES`; the arguments are those of `ReportFigure`."""
+
+    def enter(draw: Draw) -> Draw:
+        FIGURES[name] = ReportFigure(name, summary, needs, draw, text or {})
+        return draw
+
+    return enter
+
+
+# The models: Figures 1, 2 and A1 to A8.
+
+
+@figure("figure_01", "graphical model of a VAE", "vae-mnist")
+def figure_01(workspace: Workspace) -> Figure:
+    return graphical_model_figure({"VAE": vae_circles(workspace.run("vae-mnist").model())})
+
+
+@figure("figure_02", "graphical models of ILVM and FILVM", "filvm-mnist", "ilvm-mnist")
+def figure_02(workspace: Workspace) -> Figure:
+    models = {name: workspace.run(f"{name.lower()}-mnist").model() for name in ("ILVM", "FILVM")}
     return graphical_model_figure(
-        {title: lens_circles(model.vae, model.lens) for title, model in models.items()}
+        {name: lens_circles(model.vae, model.lens) for name, model in models.items()}
     )
 
 
-def figure_a1(run: Run) -> Figure:
-    return architecture_figure(vae_diagrams(run.model()))
+@figure("figure_A1", "the image VAE", "vae-mnist")
+def figure_a1(workspace: Workspace) -> Figure:
+    return architecture_figure(vae_diagrams(workspace.run("vae-mnist").model()))
 
 
-def sequence_architecture(part: str) -> Callable[[Run], Figure]:
-    """Draws one part of the sequence VAE: Figures A2, A3 and A4."""
-    return lambda run: architecture_figure({part: sequence_diagrams(run.model())[part]})
+def _sequence_architecture(workspace: Workspace, part: str) -> Figure:
+    diagrams = sequence_diagrams(workspace.run("vae-sequences").model())
+    return architecture_figure({part: diagrams[part]})
 
 
-def figure_a5(run: Run) -> Figure:
-    return architecture_figure({"Recognition model": recognition_diagram(run.model().lens)})
+for _name, _summary, _part in (
+    ("figure_A2", "encoder of the sequence VAE", "Encoder"),
+    ("figure_A3", "decoder of the sequence VAE", "Decoder, one step"),
+    ("figure_A4", "length decoder of the sequence VAE", "Length decoder"),
+):
+    figure(_name, _summary, "vae-sequences")(partial(_sequence_architecture, part=_part))
 
 
-def figure_a6(run: Run) -> Figure:
-    diagram = model_diagram(run.model().lens.secondary_recognition)
-    return architecture_figure({"Secondary recognition model": diagram})
+@figure("figure_A5", "recognition model", "filvm-mnist-r")
+def figure_a5(workspace: Workspace) -> Figure:
+    lens = workspace.run("filvm-mnist-r").model().lens
+    return architecture_figure({"Recognition model": recognition_diagram(lens)})
 
 
-def figure_a7(run: Run) -> Figure:
+@figure("figure_A6", "secondary recognition model", "filvm-mnist-r")
+def figure_a6(workspace: Workspace) -> Figure:
+    network = workspace.run("filvm-mnist-r").model().lens.secondary_recognition
+    return architecture_figure({"Secondary recognition model": model_diagram(network)})
+
+
+@figure("figure_A7", "generative model of the report's FILVM and ours", *ROTATED_LENSES)
+def figure_a7(workspace: Workspace) -> Figure:
+    lenses = {title: workspace.run(name).model().lens for name, title in ROTATED_LENSES.items()}
     return architecture_figure(
-        {
-            title: model_diagram(run.of(name).model().lens.generative)
-            for name, title in ROTATED_LENSES.items()
-        }
+        {title: model_diagram(lens.generative) for title, lens in lenses.items()}
     )
 
 
-def figure_a8(run: Run) -> Figure:
-    return architecture_figure({"ILVM": model_diagram(run.model().lens.generative)})
+@figure("figure_A8", "generative model of the ILVM", "ilvm-mnist")
+def figure_a8(workspace: Workspace) -> Figure:
+    lens = workspace.run("ilvm-mnist").model().lens
+    return architecture_figure({"ILVM": model_diagram(lens.generative)})
 
 
-def figure_03(run: Run) -> Figure:
-    images, reconstructions = vae_mnist.reconstruction_examples(run)
-    return reconstruction_figure(
-        images, reconstructions, mse=run.metrics()["test"]["mse"], title="VAE on MNIST"
-    )
+# Reconstructions: Figures 3, 4 and 5.
 
 
-def figure_04(run: Run) -> Figure:
-    images, reconstructions = vae_mnist_r.reconstruction_examples(run)
-    return reconstruction_figure(
-        images, reconstructions, mse=run.metrics()["test"]["mse"], title="VAE on MNIST-R"
-    )
+@figure("figure_03", "reconstructions, MNIST", "vae-mnist")
+def figure_03(workspace: Workspace) -> Figure:
+    mse = workspace.run("vae-mnist").metrics()["test"]["mse"]
+    pairs = arrays.reconstructed_digits(workspace)
+    return reconstruction_figure(*pairs, mse=mse, title="VAE on MNIST")
 
 
-def figure_07(run: Run) -> Figure:
-    digits, thickness = lens_mnist.test_digits(run)
-    titles = {
-        "ilvm-mnist": "ILVM",
-        "filvm-mnist-report": "FILVM, the report's recipe",
-        "filvm-mnist": "FILVM, ours",
-    }
-    factors = {"digit": digits.test_labels, "thickness": thickness}
-    images = digits.test_images
-    clouds = [cloud(run.of(name), title, images, factors) for name, title in titles.items()]
-    return digit_latent_space_figure(clouds, factors["digit"], factors["thickness"])
+@figure("figure_04", "reconstructions, MNIST-R", "vae-mnist-r")
+def figure_04(workspace: Workspace) -> Figure:
+    mse = workspace.run("vae-mnist-r").metrics()["test"]["mse"]
+    pairs = arrays.reconstructed_rotated_digits(workspace)
+    return reconstruction_figure(*pairs, mse=mse, title="VAE on MNIST-R")
 
 
-ROTATED_LENSES = {
-    "filvm-mnist-r-report": "FILVM, the report's recipe",
-    "filvm-mnist-r": "FILVM, ours",
-}
+@figure("figure_05", "reconstructed sequences", "vae-sequences")
+def figure_05(workspace: Workspace) -> Figure:
+    error = workspace.run("vae-sequences").metrics()["test"]["mean_absolute_error"]
+    examples = arrays.reconstructed_sequences(workspace)
+    return sequence_reconstruction_figure(*examples, mean_absolute_error=error)
 
 
-def figure_08(run: Run) -> Figure:
-    rotated = vae_mnist_r.rotated_digits(run)
-    rows = rotated.one_test_rotation_each(10_000)
-    factors = {"digit": rotated.test_labels[rows], "rotation": rotated.test_angles[rows]}
-    images = rotated.test_images[rows]
-    clouds = [cloud(run.of(name), title, images, factors) for name, title in ROTATED_LENSES.items()]
-    return digit_latent_space_figure(
-        clouds,
-        factors["digit"],
-        factors["rotation"],
-        value_label="rotation (degrees, counter-clockwise positive)",
-    )
+# Densities fitted by planar flows: Figure 6 and three that the report does not have.
 
 
-def cloud(run: Run, title: str, images: np.ndarray, factors: dict[str, np.ndarray]) -> Cloud:
-    """Test images in two dimensions of a lens's z*: those of its attributes.
-
-    Where no dimension belongs to an attribute (ILVM), the one that tells most about it is taken.
-    """
-    from filvm.analysis.mutual_information import most_informative_dimensions  # slow to import
-
-    model = run.model()
-    z_star = model.lens.infer(encode_images(model.vae, images))
-    try:
-        x, y = (model.lens.dimension(name) for name in factors)
-        chosen = ""
-    except ValueError:
-        x, y = most_informative_dimensions(z_star, factors).values()
-        chosen = " (most informative)"
-    alignment = run.metrics()["test"]["codes"]["alignment"]
-    label, number = factors
-    notes = [
-        f"{label} read from z*[{x}]: {alignment[label]['accuracy']:.3f}",
-        f"Spearman with z*[{y}]: {alignment[number]['spearman']:.2f}",
-    ]
-    x_label, y_label = f"z*[{x}]{chosen}", f"z*[{y}]{chosen}"
-    return Cloud(title, z_star[:, x], z_star[:, y], x_label, y_label, notes)
-
-
-def figure_10(run: Run) -> Figure:
-    return digit_grid_figure([Grid("FILVM on MNIST", **lens_mnist.thickness_grid(run))])
-
-
-def figure_11(run: Run) -> Figure:
-    grids = [
-        Grid(title, **lens_mnist_r.rotation_grid(run.of(name)))
-        for name, title in ROTATED_LENSES.items()
-    ]
-    return digit_grid_figure(
-        grids,
-        measure_label="measured rotation (degrees)",
-        form=".0f",
-    )
-
-
-def figure_b3(run: Run) -> Figure:
-    images, values = lens_mnist.latent_map(run)
-    return latent_map_figure(images, values, values)
-
-
-def figure_b1(run: Run) -> Figure:
-    digits, thickness = lens_mnist.test_digits(run)
-    return thickness_columns_figure(digits.test_images, thickness)
-
-
-def figure_b2(run: Run) -> Figure:
-    rotated = vae_mnist_r.rotated_digits(run)
-    return rotation_rows_figure(rotated.test_images, rotated.test_angles)
-
-
-def figure_06(run: Run) -> Figure:
-    drawn, metrics = flow_density.densities(run), run.metrics()
+@figure("figure_06", "densities fitted by planar flows", "flow-density")
+def figure_06(workspace: Workspace) -> Figure:
+    metrics, drawn = workspace.run("flow-density").metrics(), arrays.densities(workspace)
     target, fits = metrics["target"], metrics["figure_6"]
     note = ""
     if target == "two-modes":
@@ -246,16 +219,17 @@ def figure_06(run: Run) -> Figure:
     )
 
 
-def figure_06_restarts(run: Run) -> Figure:
-    lengths = run.metrics()["figure_6"]["lengths"]
+@figure("figure_06_restarts", "KL of every attempt", "flow-density")
+def figure_06_restarts(workspace: Workspace) -> Figure:
+    lengths = workspace.run("flow-density").metrics()["figure_6"]["lengths"]
     kl = np.array([result["kl"] for result in lengths.values()], np.float64)
-    report_finite = flow_density.REPORT_FINITE
-    return restarts_figure([int(length) for length in lengths], kl, report_finite=report_finite)
+    return restarts_figure([int(length) for length in lengths], kl, report_finite=REPORT_FINITE)
 
 
-def figure_06_energies(run: Run) -> Figure:
-    energies, drawn = run.metrics()["energies"], flow_density.densities(run)
-    length = run.config()["settings"]["other_length"]
+@figure("figure_06_energies", "other energies fitted", "flow-density")
+def figure_06_energies(workspace: Workspace) -> Figure:
+    run, drawn = workspace.run("flow-density"), arrays.densities(workspace)
+    energies, length = run.metrics()["energies"], run.config()["settings"]["other_length"]
     return energies_figure(
         [drawn[name] for name in energies],
         [drawn[f"{name} {length}"] for name in energies],
@@ -266,8 +240,10 @@ def figure_06_energies(run: Run) -> Figure:
     )
 
 
-def figure_06_samples(run: Run) -> Figure:
-    moons, drawn = run.metrics()["moons"], flow_density.densities(run)
+@figure("figure_06_samples", "densities fitted to samples by maximum likelihood", "flow-density")
+def figure_06_samples(workspace: Workspace) -> Figure:
+    moons = workspace.run("flow-density").metrics()["moons"]
+    drawn = arrays.densities(workspace)
     return samples_density_figure(
         drawn["moons samples"],
         [drawn[f"moons {length}"] for length in moons["lengths"]],
@@ -279,234 +255,162 @@ def figure_06_samples(run: Run) -> Figure:
     )
 
 
-SEQUENCE_LENSES = {
-    "filvm-sequences-report": "FILVM, the report's recipe",
-    "filvm-sequences-start-step": "FILVM, ours: start, step",
-    "filvm-sequences": "FILVM, ours: start, step, length",
-}
+# Latent space: Figures 7, 8 and 9.
 
 
-def figure_05(run: Run) -> Figure:
-    true, numbers, lengths = vae_sequences.reconstruction_examples(run)
-    error = run.metrics()["test"]["mean_absolute_error"]
-    return sequence_reconstruction_figure(true, numbers, lengths, mean_absolute_error=error)
+@figure("figure_07", "z* of ILVM, the report's FILVM and ours, MNIST", *LENSES)
+def figure_07(workspace: Workspace) -> Figure:
+    clouds, factors = arrays.mnist_clouds(workspace, LENSES)
+    return digit_latent_space_figure(clouds, factors["digit"], factors["thickness"])
 
 
-def figure_09(run: Run) -> Figure:
-    clouds = []
-    for name, title in SEQUENCE_LENSES.items():
-        z_star, attributes = lens_sequences.latents_and_attributes(run.of(name))
-        two_lines = title.replace(", ", ",\n", 1)
-        clouds.append(sequence_cloud(two_lines, z_star, (0, 1), attributes))
-    clouds.append(sequence_cloud("the same", z_star, (2, 3), attributes))  # where length is
-    return sequence_latent_space_figure(clouds, attributes)
+@figure("figure_08", "z* of the report's FILVM and ours, MNIST-R", *ROTATED_LENSES)
+def figure_08(workspace: Workspace) -> Figure:
+    clouds, factors = arrays.rotated_clouds(workspace, ROTATED_LENSES)
+    return digit_latent_space_figure(
+        clouds,
+        factors["digit"],
+        factors["rotation"],
+        value_label="rotation (degrees, counter-clockwise positive)",
+    )
 
 
-def sequence_cloud(
-    title: str, z_star: np.ndarray, shown: tuple[int, int], attributes: dict[str, np.ndarray]
-) -> Cloud:
-    """Two dimensions of z*, noted with their Spearman correlations with each attribute."""
-    from filvm.analysis.correlation import spearman  # slow to import
-
-    rho = spearman(z_star[:, shown], attributes).values()
-    notes = [f"$\\rho_x = {_zero(x):.2f}$   $\\rho_y = {_zero(y):.2f}$" for x, y in rho]
-    x_label, y_label = (f"z*[{i}]" for i in shown)
-    return Cloud(title, *z_star[:, shown].T, x_label, y_label, notes)
+@figure("figure_09", "z* of the report's FILVM and ours, sequences", *SEQUENCE_LENSES)
+def figure_09(workspace: Workspace) -> Figure:
+    titles = {name: _two_lines(title) for name, title in SEQUENCE_LENSES.items()}
+    return sequence_latent_space_figure(*arrays.sequence_clouds(workspace, titles))
 
 
-def _zero(value: float) -> float:
-    """Without the sign of a zero of two decimals."""
-    return round(value, 2) + 0.0
+def _two_lines(title: str) -> str:
+    return title.replace(", ", ",\n", 1)
 
 
-def figure_12(run: Run) -> Figure:
+# Dimensions of z* set by hand: Figures 10, 11, 12, B3 and B4.
+
+
+@figure("figure_10", "every digit at every thickness, MNIST", "filvm-mnist", "oracles-mnist")
+def figure_10(workspace: Workspace) -> Figure:
+    return digit_grid_figure([Grid("FILVM on MNIST", **arrays.thickness_grid(workspace))])
+
+
+@figure("figure_11", "every digit at every rotation, MNIST-R", *ROTATED_LENSES, "oracles-mnist-r")
+def figure_11(workspace: Workspace) -> Figure:
+    grids = [
+        Grid(title, **arrays.rotation_grid(workspace, name))
+        for name, title in ROTATED_LENSES.items()
+    ]
+    return digit_grid_figure(grids, measure_label="measured rotation (degrees)", form=".0f")
+
+
+@figure("figure_12", "effect of each dimension on start, step, length and final", *SEQUENCE_LENSES)
+def figure_12(workspace: Workspace) -> Figure:
     return effects_figure(
-        {title: lens_sequences.effects(run.of(name)) for name, title in SEQUENCE_LENSES.items()},
+        {title: arrays.effects(workspace, name) for name, title in SEQUENCE_LENSES.items()},
         title="per cent: share of the attribute's range (grey) that the sweep moves it over",
     )
 
 
-def figure_b4(run: Run) -> Figure:
+@figure("figure_B3", "the plane of digit and thickness", "filvm-mnist")
+def figure_b3(workspace: Workspace) -> Figure:
+    images, values = arrays.latent_map(workspace)
+    return latent_map_figure(images, values, values)
+
+
+def figure_b4_text(workspace: Workspace) -> str:
+    """Figure B4 as the report prints it, for our FILVM."""
+    return swept_sequences_text(arrays.swept_sequences(workspace, "filvm-sequences"))
+
+
+@figure(
+    "figure_B4",
+    "sequences made by each dimension",
+    "filvm-sequences",
+    "filvm-sequences-report",
+    text={".txt": figure_b4_text},
+)
+def figure_b4(workspace: Workspace) -> Figure:
     swept = {
-        title.replace(", ", ",\n", 1): lens_sequences.swept_sequences(run.of(name))
-        for name, title in SEQUENCE_LENSES.items()
-        if name != "filvm-sequences-start-step"
+        _two_lines(SEQUENCE_LENSES[name]): arrays.swept_sequences(workspace, name)
+        for name in ("filvm-sequences-report", "filvm-sequences")
     }
     return swept_sequences_figure(swept, np.linspace(-3, 3, 10))
 
 
-def figure_b4_text(run: Run) -> str:
-    return swept_sequences_text(lens_sequences.swept_sequences(run))
+# Data: Figures B1 and B2, Tables 1 and B1.
 
 
-def draw_table_1(run: Run) -> Figure:
+@figure("figure_B1", "digits by thickness", "filvm-mnist")
+def figure_b1(workspace: Workspace) -> Figure:
+    digits, thickness = arrays.mnist_with_thickness(workspace)
+    return thickness_columns_figure(digits.test_images, thickness)
+
+
+@figure("figure_B2", "digits by rotation", "vae-mnist-r")
+def figure_b2(workspace: Workspace) -> Figure:
+    rotated = arrays.rotated_digits(workspace)
+    return rotation_rows_figure(rotated.test_images, rotated.test_angles)
+
+
+def _table_texts(table: pd.DataFrame, note: str) -> dict[str, Callable[[Workspace], str]]:
+    return {
+        ".csv": lambda _: table.to_csv(index=False),
+        ".md": lambda _: f"{markdown_table(table)}\n\n{note}\n",
+    }
+
+
+@figure(
+    "table_1",
+    "ranges of the sequences",
+    "vae-sequences",
+    text=_table_texts(table_1(), TABLE_1_NOTE),
+)
+def draw_table_1(_: Workspace) -> Figure:
     return table_figure(table_1(), title="Table 1: ranges", note=TABLE_1_NOTE, width=4.0)
 
 
-def draw_table_b1(run: Run) -> Figure:
+@figure(
+    "table_B1",
+    "examples of sequences",
+    "vae-sequences",
+    text=_table_texts(table_b1(), TABLE_B1_NOTE),
+)
+def draw_table_b1(_: Workspace) -> Figure:
     return table_figure(table_b1(), title="Table B1: examples of sequences", note=TABLE_B1_NOTE)
 
 
-FIGURES = {
-    figure.name: figure
-    for figure in (
-        ReportFigure("figure_01", "graphical model of a VAE", ["vae-mnist"], figure_01),
-        ReportFigure(
-            "figure_02",
-            "graphical models of ILVM and FILVM",
-            ["filvm-mnist", "ilvm-mnist"],
-            figure_02,
-        ),
-        ReportFigure("figure_03", "reconstructions, MNIST", ["vae-mnist"], figure_03),
-        ReportFigure("figure_04", "reconstructions, MNIST-R", ["vae-mnist-r"], figure_04),
-        ReportFigure(
-            "figure_07",
-            "z* of ILVM, the report's FILVM and ours, MNIST",
-            ["filvm-mnist", "filvm-mnist-report", "ilvm-mnist"],
-            figure_07,
-        ),
-        ReportFigure(
-            "figure_08",
-            "z* of the report's FILVM and ours, MNIST-R",
-            ["filvm-mnist-r", "filvm-mnist-r-report"],
-            figure_08,
-        ),
-        ReportFigure(
-            "figure_10",
-            "every digit at every thickness, MNIST",
-            ["filvm-mnist", "oracles-mnist"],
-            figure_10,
-        ),
-        ReportFigure(
-            "figure_11",
-            "every digit at every rotation, MNIST-R",
-            ["filvm-mnist-r", "filvm-mnist-r-report", "oracles-mnist-r"],
-            figure_11,
-        ),
-        ReportFigure("figure_B3", "the plane of digit and thickness", ["filvm-mnist"], figure_b3),
-        ReportFigure("figure_B1", "digits by thickness", ["filvm-mnist"], figure_b1),
-        ReportFigure("figure_B2", "digits by rotation", ["vae-mnist-r"], figure_b2),
-        ReportFigure("figure_05", "reconstructed sequences", ["vae-sequences"], figure_05),
-        ReportFigure(
-            "figure_09",
-            "z* of the report's FILVM and ours, sequences",
-            ["filvm-sequences", "filvm-sequences-start-step", "filvm-sequences-report"],
-            figure_09,
-        ),
-        ReportFigure(
-            "figure_12",
-            "what each dimension does to start, step, length and final",
-            ["filvm-sequences", "filvm-sequences-start-step", "filvm-sequences-report"],
-            figure_12,
-        ),
-        ReportFigure(
-            "figure_B4",
-            "sequences made by each dimension",
-            ["filvm-sequences", "filvm-sequences-report"],
-            figure_b4,
-            {".txt": figure_b4_text},
-        ),
-        ReportFigure(
-            "table_1",
-            "ranges of the sequences",
-            ["vae-sequences"],
-            draw_table_1,
-            {
-                ".csv": lambda _: table_1().to_csv(index=False),
-                ".md": lambda _: markdown_table(table_1(), TABLE_1_NOTE),
-            },
-        ),
-        ReportFigure(
-            "table_B1",
-            "examples of sequences",
-            ["vae-sequences"],
-            draw_table_b1,
-            {
-                ".csv": lambda _: table_b1().to_csv(index=False),
-                ".md": lambda _: markdown_table(table_b1(), TABLE_B1_NOTE),
-            },
-        ),
-        ReportFigure("figure_A1", "the image VAE", ["vae-mnist"], figure_a1),
-        ReportFigure(
-            "figure_A2",
-            "encoder of the sequence VAE",
-            ["vae-sequences"],
-            sequence_architecture("Encoder"),
-        ),
-        ReportFigure(
-            "figure_A3",
-            "decoder of the sequence VAE",
-            ["vae-sequences"],
-            sequence_architecture("Decoder, one step"),
-        ),
-        ReportFigure(
-            "figure_A4",
-            "length decoder of the sequence VAE",
-            ["vae-sequences"],
-            sequence_architecture("Length decoder"),
-        ),
-        ReportFigure("figure_A5", "recognition model", ["filvm-mnist-r"], figure_a5),
-        ReportFigure("figure_A6", "secondary recognition model", ["filvm-mnist-r"], figure_a6),
-        ReportFigure(
-            "figure_A7",
-            "generative model of the report's FILVM and ours",
-            ["filvm-mnist-r", "filvm-mnist-r-report"],
-            figure_a7,
-        ),
-        ReportFigure("figure_A8", "generative model of the ILVM", ["ilvm-mnist"], figure_a8),
-        ReportFigure("figure_06", "densities fitted by planar flows", ["flow-density"], figure_06),
-        ReportFigure(
-            "figure_06_restarts", "KL of every attempt", ["flow-density"], figure_06_restarts
-        ),
-        ReportFigure(
-            "figure_06_energies", "other energies fitted", ["flow-density"], figure_06_energies
-        ),
-        ReportFigure(
-            "figure_06_samples",
-            "densities fitted to samples by maximum likelihood",
-            ["flow-density"],
-            figure_06_samples,
-        ),
-    )
-}
+# Files.
 
 
 def draw(name: str, workspace: Workspace, folder: Path) -> Path:
     """Draw one figure from its runs into `folder`, as PNG; return its path.
 
-    A figure made from the stand-in for MNIST says so.
+    A figure of digits of the built-in sample has a note that says so.
+
+    Raises:
+        RunError: a run that the figure needs is missing or outdated.
     """
-    figure = FIGURES[name]
-    for needed in figure.needs:
+    entry = FIGURES[name]
+    for needed in entry.needs:
         workspace.run(needed).check_done()
-    drawn = figure.draw(workspace.run(figure.needs[0]))
-    note = sample_note(workspace, figure.needs)
-    if note:
+    drawn = entry.draw(workspace)
+    if note := sample_note(workspace, entry.needs):
         drawn.supxlabel(note, fontsize=7, color="#a00000")
     path = folder / f"{name}.png"
-    with replacing(path) as temporary:
-        drawn.savefig(temporary, format="png", dpi=200)
-    for suffix, text in figure.text.items():
+    save(drawn, path)
+    for suffix, text in entry.text.items():
         with replacing(path.with_suffix(suffix)) as temporary:
-            temporary.write_text(text(workspace.run(figure.needs[0])), "utf-8")
+            temporary.write_text(text(workspace), "utf-8")
     return path
 
 
-def draw_ablations(table: pd.DataFrame, folder: Path) -> None:
-    """The table of `filvm.experiments.ablations` as ablations.png, .csv and .md in `folder`."""
-    figure = ablations_figure(table, baseline="FILVM, ours")
-    with replacing(folder / "ablations.png") as temporary:
-        figure.savefig(temporary, format="png", dpi=200)
-    for suffix, text in {
-        ".csv": table.to_csv(index=False),
-        ".md": ablations_markdown(table),
-    }.items():
-        with replacing(folder / f"ablations{suffix}") as temporary:
-            temporary.write_text(text, "utf-8")
+def save(drawn: Figure, path: Path) -> None:
+    """Write a figure as PNG, 200 dots per inch, in one step."""
+    with replacing(path) as temporary:
+        drawn.savefig(temporary, format="png", dpi=200)
 
 
 def sample_note(workspace: Workspace, needs: Sequence[str]) -> str:
-    """A sentence where the runs were made from the 5,000 digits that stand in for MNIST."""
+    """A sentence if any of the runs was made from the built-in sample of 5,000 digits, else ""."""
     sources = {workspace.run(name).config().get("data", {}).get("source") for name in needs}
     samples = sorted(source for source in sources if source and "sample" in source)
     return f"Made from the {samples[0]}, not from MNIST." if samples else ""

@@ -6,7 +6,6 @@ import pytest
 from filvm.data.sequences import make_sequences, sequences_from_lists
 from filvm.figures.sequences import (
     TABLE_1_NOTE,
-    markdown_table,
     sequence_reconstruction_figure,
     table_1,
     table_b1,
@@ -62,14 +61,6 @@ def test_table_1_and_b1_are_the_reports():
         ["123", "25", "9", "323", "123, 148, 173, 198, 223, 248, 273, 298, 323"],
         ["1209", "179", "5", "1925", "1209, 1388, 1567, 1746, 1925"],
     ]
-
-
-def test_a_table_in_markdown_has_a_line_for_each_row_and_its_note():
-    lines = markdown_table(table_1(), TABLE_1_NOTE).splitlines()
-    assert lines[0] == "|  | Min | Max |"
-    assert lines[3] == "| Step | 1 | 50 |"
-    assert "2450" in lines[-1]
-    assert len(lines) == 7
 
 
 def test_no_text_leaves_its_cell():

@@ -1,0 +1,85 @@
+"""Every path of every table exists in the metrics, and a path that does not is an error."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from filvm.experiments import EXPERIMENTS, RunError
+from filvm.report.ablations import MEASURES, ablations_markdown
+from filvm.report.beyond import ERRORS, LINES, comparison_table, morpho_table
+from filvm.report.results import results_rows, results_table
+from filvm.report.tables import markdown_table, text_of, value_at
+
+METRICS = {
+    "test": {"kl": [1.0, 2.0, 3.0], "mse": None},
+    "lengths": {"2": {"kl": 1}, "8": {"kl": 2}},
+}
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_every_path_of_the_results_leads_to_a_value(trained_runs):
+    names = results_rows()["experiment"].unique()
+    assert set(names) <= set(EXPERIMENTS)
+    for name in names:
+        table = results_table(trained_runs, name)
+        assert not table.isin(["-", "nan", ""])[["what", "ours"]].any(axis=None)
+
+
+def test_every_path_of_the_ablations_leads_to_a_number(trained_runs):
+    metrics = trained_runs.run("filvm-mnist").metrics()
+    assert all(np.isfinite(value_at(metrics, path)) for path in MEASURES.values())
+
+
+def test_every_path_beyond_the_report_leads_to_a_number(trained_runs):
+    for task, lines in LINES.items():
+        metrics = trained_runs.run(f"invertible-{task}").metrics()
+        table = comparison_table(task, {"InvertibleLens": metrics})
+        assert len(table) == len(lines) + len(ERRORS) + 1
+        assert np.isfinite(table["InvertibleLens"].astype(float)).all()
+    test = trained_runs.run("filvm-mnist-morpho").metrics()["test"]
+    assert morpho_table(test).astype(float).notna().all(axis=None)
+
+
+def test_a_path_picks_entries_of_lists_and_of_dictionaries():
+    assert value_at(METRICS, "test.kl[2,0]") == [3.0, 1.0]
+    assert value_at(METRICS, "lengths.*.kl") == {"2": 1, "8": 2}
+    assert value_at({"a": {"x": [1, 2], "y": [3, 4]}}, "a.*[1]") == {"x": [2], "y": [4]}
+    assert value_at(METRICS, "test.mse") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["test.mae", "tset.kl", "test.kl[3]", "test.kl.mean", "lengths.*.n"]
+)
+def test_a_path_that_does_not_exist_is_an_error_that_names_it(path):
+    with pytest.raises(RunError, match="is missing in the metrics of vae-mnist") as raised:
+        value_at(METRICS, path, "vae-mnist")
+    assert path in str(raised.value)
+
+
+def test_values_are_texts_by_their_format():
+    assert text_of(0.01904, ".5f") == "0.01904"
+    assert text_of([0.5, 0.25], ".1%") == "50.0%, 25.0%"
+    assert text_of({"2": {"n": 3, "of": 4}, "8": {"n": 1, "of": 4}}, "{n} of {of}") == (
+        "2: 3 of 4; 8: 1 of 4"
+    )
+    assert text_of(None, ".2f") == "none"
+
+
+def test_a_cell_of_markdown_keeps_its_text_and_its_column():
+    table = pd.DataFrame({"what": ["q(z*|z)", "x"], "value": ["0.10", "1e-4"]})
+    lines = markdown_table(table).splitlines()
+    assert cells(lines[0]) == ["what", "value"]
+    assert cells(lines[2].replace("\\|", "¦")) == ["q(z*¦z)", "0.10"]
+    assert cells(lines[3]) == ["x", "1e-4"]
+
+
+def test_ablations_have_mean_and_deviation_and_a_dash_where_nothing_is_measured():
+    table = pd.DataFrame(
+        {"variant": ["b", "b", "a", "a"], "seed": [0, 1] * 2, "m": [1.0, 3.0] + [np.nan] * 2}
+    )
+    lines = ablations_markdown(table).splitlines()
+    assert cells(lines[-2]) == ["b", "2.000 ± 1.414"]
+    assert cells(lines[-1]) == ["a", "-"]
