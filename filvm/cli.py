@@ -349,13 +349,12 @@ def _figures(arguments: argparse.Namespace) -> None:
 
 def _notebooks(arguments: argparse.Namespace) -> None:
     from filvm.experiments import RunError
-    from filvm.experiments.invertible import NOTEBOOK
-    from filvm.report.notebooks import execute, notebook_names
+    from filvm.report.notebooks import BEYOND, execute, notebook_names
 
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
         raise RunError(f"notebook is {', '.join(sorted(unknown))}; expected {', '.join(names)}")
-    for name in arguments.name or [name for name in names if name != NOTEBOOK]:
+    for name in arguments.name or [name for name in names if name != BEYOND]:
         with _timed(name):
             path = execute(name, _workspace(arguments))
         print(f"{name}: {path}", flush=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from filvm.experiments.ablations import SEEDS, VARIANTS, folder_name
+from filvm.experiments import ABLATIONS
 from filvm.figures.ablations import ablations_figure
 from filvm.files import replacing
 from filvm.report.figures import save
@@ -38,7 +39,7 @@ no dimension of its own for an attribute, so manipulations are not measured.
 """
 
 
-def ablations_table(workspace: Workspace) -> pd.DataFrame:
+def ablations_table(workspace: Workspace, names: Iterable[str] = tuple(ABLATIONS)) -> pd.DataFrame:
     """One row for every variant and seed: `variant`, `seed`, and a column for each of `MEASURES`.
 
     Manipulations of an ILVM are nan.
@@ -47,17 +48,16 @@ def ablations_table(workspace: Workspace) -> pd.DataFrame:
         RunError: a run is missing, or its metrics lack a measure.
     """
     rows = []
-    for variant in VARIANTS:
-        for seed in SEEDS:
-            name = folder_name(variant, seed)
-            metrics = workspace.run(name).metrics()
-            values = {
-                column: float("nan")
-                if path.startswith("manipulation.") and metrics["manipulation"] == {}
-                else value_at(metrics, path, name)
-                for column, path in MEASURES.items()
-            }
-            rows.append({"variant": variant, "seed": seed, **values})
+    for name in names:
+        variant, seed = ABLATIONS[name].summary.rsplit(", seed ", 1)
+        metrics = workspace.run(name).metrics()
+        values = {
+            column: float("nan")
+            if path.startswith("manipulation.") and metrics["manipulation"] == {}
+            else value_at(metrics, path, name)
+            for column, path in MEASURES.items()
+        }
+        rows.append({"variant": variant, "seed": int(seed), **values})
     return pd.DataFrame(rows)
 
 

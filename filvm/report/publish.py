@@ -1,4 +1,4 @@
-"""Figures, tables and notebooks of a full run, copied to where readers of the repository look."""
+"""Copies figures, tables and notebooks of a full run into the repository."""
 
 from __future__ import annotations
 
@@ -6,38 +6,50 @@ import shutil
 from pathlib import Path
 
 from filvm.experiments import EXPERIMENTS, RunError, Workspace
-from filvm.experiments.invertible import NOTEBOOK
 from filvm.files import replacing
 from filvm.report.figures import FIGURES, sample_note
+from filvm.report.notebooks import BEYOND
+
+# By folder of a workspace: files that are published if the first one was made.
+EXTRA = {
+    "ablations": ("ablations.md", "ablations.csv", "ablations.png"),
+    "beyond": ("beyond.md", "undone.png", "traversals.png"),
+}
 
 
 def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
-    """Copy figures, RESULTS.md, notebooks, and ablations and beyond if made; return the copies.
+    """Copy figures, RESULTS.md and notebooks, and ablations and beyond if they were made.
 
-    Raises RunError where something is not complete, or was not made from MNIST.
+    Args:
+        workspace: a complete one.
+        docs: the folder of figures and tables.
+        notebooks: the folder of notebooks; those in it are replaced by their executed copies.
+
+    Returns:
+        The copies.
+
+    Raises:
+        RunError: a file is missing, or a run was made from the built-in sample.
     """
-    begun = [name for name in EXPERIMENTS if (workspace.run(name).folder / "config.json").is_file()]
-    if note := sample_note(workspace, begun):
-        raise RunError(f"{workspace.folder} is not published. {note}")
     made = workspace.folder
-    wanted = {docs / "RESULTS.md": made / "RESULTS.md"}
-    for name in FIGURES:
-        wanted[docs / "figures" / f"{name}.png"] = made / "figures" / f"{name}.png"
+    begun = [name for name in EXPERIMENTS if (made / name / "config.json").is_file()]
+    if note := sample_note(workspace, begun):
+        raise RunError(f"{made} is not published. {note}")
+    copies = {docs / "RESULTS.md": made / "RESULTS.md"}
+    copies |= {docs / "figures" / f"{n}.png": made / "figures" / f"{n}.png" for n in FIGURES}
     for path in sorted(notebooks.glob("*.ipynb")):
-        if path.stem != NOTEBOOK or (made / "notebooks" / path.name).is_file():
-            wanted[path] = made / "notebooks" / path.name
-    if (made / "ablations" / "ablations.md").is_file():
-        for kind in ("md", "csv", "png"):
-            wanted[docs / f"ablations.{kind}"] = made / "ablations" / f"ablations.{kind}"
-    if (made / "beyond" / "beyond.md").is_file():
-        for name in ("beyond.md", "undone.png", "traversals.png"):
-            wanted[docs / name] = made / "beyond" / name
-    if missing := sorted(str(source) for source in wanted.values() if not source.is_file()):
+        executed = made / "notebooks" / path.name
+        if path.stem != BEYOND or executed.is_file():
+            copies[path] = executed
+    for folder, names in EXTRA.items():
+        if (made / folder / names[0]).is_file():
+            copies |= {docs / name: made / folder / name for name in names}
+    if missing := sorted(str(source) for source in copies.values() if not source.is_file()):
         raise RunError(
             f"{', '.join(missing)} is missing: "
-            f"`make reproduce-figures PROFILE={workspace.profile}` makes all of it"
+            f"`make reproduce-figures PROFILE={workspace.profile}` makes it"
         )
-    for path, source in wanted.items():
+    for path, source in copies.items():
         with replacing(path) as temporary:
             shutil.copyfile(source, temporary)
-    return list(wanted)
+    return list(copies)

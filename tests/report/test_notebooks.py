@@ -7,15 +7,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython import display
+from matplotlib.figure import Figure
 
 from filvm.cli import main
 from filvm.experiments import RunError, Workspace
-from filvm.report.notebooks import execute, notebook_names, stripped
+from filvm.report import notebooks
+from filvm.report.notebooks import execute, notebook_names, stripped, with_sliders
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 NAMES = notebook_names(FOLDER)
-# A folder of somebody's machine, a date, a time of day.
+# A folder of a machine, a date, a time of day.
 TRACES = r"(/(home|root|tmp|work|Users|usr|opt|mnt)/|[A-Z]:\\\\|20\d\d-\d\d-\d\d|\b\d\d:\d\d:\d\d)"
 
 
@@ -73,19 +76,14 @@ def test_a_notebook_runs_and_shows_pictures_without_chatter(trained_runs, name):
     assert (FOLDER / f"{name}.ipynb").read_bytes() == before
 
 
-def test_where_no_slider_can_move_there_is_a_picture(monkeypatch, capsys):
-    from IPython import display
-    from matplotlib.figure import Figure
-
-    from filvm.report.notebooks import with_sliders
-
+def test_sliders_draw_the_picture_again_and_without_them_there_is_a_picture(monkeypatch, capsys):
     shown, drawn = [], []
 
     class Handle:
         def update(self, picture):
             shown.append(picture)
 
-    def show(picture, **options):
+    def show(picture, **_):
         shown.append(picture)
         return Handle()
 
@@ -95,13 +93,12 @@ def test_where_no_slider_can_move_there_is_a_picture(monkeypatch, capsys):
 
     monkeypatch.setattr(display, "display", show)
     with_sliders(draw, digit=(0, 9, 3), thickness=(1.5, 5.0, 3.0))
-    assert drawn == [{"digit": 3, "thickness": 3.0}]
-    picture, sliders = shown
-    assert isinstance(picture, Figure)
-    sliders.children[0].value = 7
-    sliders.children[1].value = 2.0
-    assert drawn[1] == {"digit": 7, "thickness": 3.0}
-    assert drawn[2]["thickness"] == pytest.approx(2.0, abs=0.06)
+    assert drawn[0] == {"digit": 3, "thickness": 3.0}
+    digit, thickness, _ = shown[-1].children
+    digit.value = 7
+    assert drawn[-1] == {"digit": 7, "thickness": 3.0}
+    thickness.value = 2.0
+    assert drawn[-1]["thickness"] == pytest.approx(2.0, abs=0.06)
     assert isinstance(shown[-1], Figure)
 
     shown.clear()
@@ -111,24 +108,21 @@ def test_where_no_slider_can_move_there_is_a_picture(monkeypatch, capsys):
     assert "pip install ipywidgets" in capsys.readouterr().out
 
 
-def test_what_is_missing_is_trained_with_what_it_needs(monkeypatch, tmp_path):
-    from filvm import notebooks
-
+def test_what_is_missing_is_trained_and_the_profile_is_checked(monkeypatch, tmp_path):
     made = []
-
-    def pretend(experiment, run):
-        made.append((experiment.name, run.workspace.profile))
-
-    monkeypatch.setattr(notebooks, "run_experiment", pretend)
-    monkeypatch.setenv("FILVM_PROFILE", "smoke")
-    monkeypatch.setenv("FILVM_RUNS", str(tmp_path))
-    monkeypatch.setenv("FILVM_DATA", str(tmp_path))
-    run = notebooks.trained("filvm-mnist", "ilvm-mnist")
-    assert run.name == "filvm-mnist"
-    names = ["vae-mnist", "oracles-mnist", "filvm-mnist", "ilvm-mnist"]
-    assert made == [(name, "smoke") for name in names]
+    monkeypatch.setattr(
+        notebooks,
+        "train_with_needs",
+        lambda name, workspace: made.append((name, workspace.profile)),
+    )
+    for variable, value in {"PROFILE": "smoke", "RUNS": tmp_path, "DATA": tmp_path}.items():
+        monkeypatch.setenv(f"FILVM_{variable}", str(value))
+    assert notebooks.trained("filvm-mnist", "ilvm-mnist").folder == tmp_path / "smoke"
+    assert made == [("filvm-mnist", "smoke"), ("ilvm-mnist", "smoke")]
+    with pytest.raises(RunError, match="experiment is 'filvm'"):
+        notebooks.trained("filvm")
     monkeypatch.setenv("FILVM_PROFILE", "huge")
-    with pytest.raises(RunError, match="FILVM_PROFILE is 'huge'"):
+    with pytest.raises(RunError, match="FILVM_PROFILE is 'huge'; expected one of full"):
         notebooks.trained()
 
 
@@ -154,7 +148,7 @@ def test_folders_named_from_here_are_the_same_for_a_kernel(tmp_path, monkeypatch
 def test_the_command_knows_its_notebooks(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(ROOT)
     assert main(["notebooks", "10_nothing", "--profile", "smoke"]) == 2
-    assert "there is no 10_nothing; there are 01_vae_on_mnist" in capsys.readouterr().err
+    assert "notebook is 10_nothing; expected 01_vae_on_mnist" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     assert main(["notebooks"]) == 2
-    assert "call this where the repository's notebooks/ is" in capsys.readouterr().err
+    assert "call this in the repository, which has notebooks/" in capsys.readouterr().err
