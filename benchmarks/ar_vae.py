@@ -31,8 +31,9 @@ import pandas as pd
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data import load_morphometrics, to_float, training_split
-from filvm.experiments import EXPERIMENTS, Experiment, Run, Workspace, lens_morpho, run_experiment
+from filvm.data import to_float, training_split
+from filvm.experiments import EXPERIMENTS, Experiment, Run, Workspace, run_experiment
+from filvm.experiments.tasks import AR_VAE, ar_vae_measures
 from filvm.runs.training import (
     cosine_adam,
     distorted,
@@ -92,10 +93,10 @@ class ARVAE(ConvVAE):
         }
 
 
-def train(settings: Settings, run: Run) -> dict[str, Any]:
-    """Train AR-VAE on the digits of vae-mnist-16, and measure on the test digits."""
+def train(settings: Settings, run: Run) -> None:
+    """Train AR-VAE on the digits of vae-mnist-16."""
     digits = run.mnist()
-    known, known_test = load_morphometrics(digits, run.workspace.data)
+    known, _ = run.workspace.morphometrics()
     attributes = np.stack(list(known.values()), axis=1).astype(np.float32)
     of_vae = EXPERIMENTS["vae-mnist-16"].profiles[run.workspace.profile]
     chosen, held_out = training_split(
@@ -129,7 +130,7 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
             distort=distort if settings.distorted else None,
         )
 
-    history = fit(
+    fit(
         model,
         batches,
         run=run,
@@ -138,24 +139,31 @@ def train(settings: Settings, run: Run) -> dict[str, Any]:
         validation=tf.data.Dataset.from_tensor_slices(validation).batch(settings.batch_size),
     )
     run.save_model(model)
+
+
+def measure(settings: Settings, run: Run) -> dict[str, Any]:
+    """AR-VAE's measures of its latents on the test digits."""
+    digits, model = run.mnist(), run.saved_model()
+    _, known_test = run.workspace.morphometrics()
     z_mean, z_log_var = model.encode(to_float(digits.test_images))
     noise = np.random.default_rng(settings.seed).standard_normal(z_mean.shape)
     draws = z_mean + np.exp(0.5 * z_log_var) * noise
     return {
         "test": {
-            "codes": lens_morpho.as_ar_vae_is_judged(z_mean, known_test),
-            "sampled_codes": lens_morpho.as_ar_vae_is_judged(draws, known_test),
+            "codes": ar_vae_measures(z_mean, known_test),
+            "sampled_codes": ar_vae_measures(draws, known_test),
         },
-        "training_seconds": round(sum(row["seconds"] for row in history), 1),
+        "training_seconds": run.training_seconds(),
     }
 
 
-AR_VAE = Experiment("ar-vae", "AR-VAE on MNIST", {"full": Settings()}, train)
+AR_VAE_RUN = Experiment("ar-vae", "AR-VAE on MNIST", {"full": Settings()}, train, measure)
 DISTORTED = Experiment(
     "ar-vae-distorted",
     "AR-VAE on MNIST, some of it distorted",
     {"full": Settings(distorted=0.5)},
     train,
+    measure,
 )
 
 
@@ -168,17 +176,17 @@ def main() -> None:
     arguments = parser.parse_args()
 
     vae, filvm = EXPERIMENTS["vae-mnist-16"], EXPERIMENTS["filvm-mnist-morpho"]
-    rows = [{"model": "AR-VAE as published", "codes": "draws", **lens_morpho.AR_VAE}]
+    rows = [{"model": "AR-VAE as published", "codes": "draws", **AR_VAE}]
     for seed in arguments.seeds:
         root = Workspace("full", arguments.runs / f"seed-{seed}", arguments.data, True)
-        for experiment in (vae, filvm, AR_VAE, *([DISTORTED] if arguments.distorted else [])):
+        for experiment in (vae, filvm, AR_VAE_RUN, *([DISTORTED] if arguments.distorted else [])):
             settings = replace(experiment.profiles["full"], seed=seed)
             seeded = replace(experiment, profiles={"full": settings})
             measured = run_experiment(seeded, root.run(experiment.name)).get("test", {})
             for codes, name in (("sampled_codes", "draws"), ("codes", "means")):
                 if codes in measured:
                     rows.append({"model": experiment.name, "codes": name, **measured[codes]})
-    table = pd.DataFrame(rows).groupby(["model", "codes"])[list(lens_morpho.AR_VAE)]
+    table = pd.DataFrame(rows).groupby(["model", "codes"])[list(AR_VAE)]
     print(table.agg(["mean", "std"]).round(3).to_string())
 
 

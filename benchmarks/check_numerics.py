@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from filvm.data.mnist import SAMPLE_SOURCE
-from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
+from filvm.experiments import EXPERIMENTS, TrainOptions, Workspace, run_experiment
 from filvm.files import write_json
 from filvm.lens.base import Lens
 
@@ -72,9 +72,8 @@ def main() -> None:
         workspace = Workspace("smoke", Path(folder, "runs"), Path(folder, "data"))
         for name in dict.fromkeys(n for chosen in arguments.experiment for n in with_needs(chosen)):
             began = time.perf_counter()
-            run_experiment(
-                EXPERIMENTS[name], workspace.run(name), overrides=overrides.get(name, [])
-            )
+            options = TrainOptions(overrides.get(name, []))
+            run_experiment(EXPERIMENTS[name], workspace.run(name), options)
             print(f"{name}: every number is one ({time.perf_counter() - began:.1f} s)", flush=True)
 
 

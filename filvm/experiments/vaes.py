@@ -1,0 +1,166 @@
+"""VAEs of digits and of sequences (section 5.1, Figures 3 to 5): training and measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.analysis.reconstruction import pca_mse, reconstruction_report
+from filvm.analysis.sequences import sequence_report
+from filvm.data import Mnist, RotatedMnist, to_float
+from filvm.experiments.catalogue import ImageVaeSettings, SequenceVaeSettings
+from filvm.experiments.tasks import sequence_splits
+from filvm.runs.run import Run
+from filvm.runs.training import (
+    ReconstructionError,
+    cosine_adam,
+    distorted,
+    fit,
+    seconds_to_reach,
+    shuffled_batches,
+    steps_per_epoch,
+)
+from filvm.vae import ConvVAE, SequenceVAE
+
+REPORT_MSE = {"mnist": 0.01904, "mnist-r": 0.01879}  # section 5.1.1
+
+
+@dataclass(frozen=True)
+class ImageVaeMetrics:
+    """What `metrics.json` holds of a VAE of images.
+
+    Attributes:
+        test: errors and KL on test images (`reconstruction_report`).
+        pca_mse: error of PCA with as many components.
+        training_seconds: of all epochs.
+        seconds_to_report_mse: of training, until the report's error was passed on validation data.
+    """
+
+    test: dict[str, Any]
+    pca_mse: float
+    training_seconds: float
+    seconds_to_report_mse: float | None
+
+
+@dataclass(frozen=True)
+class SequenceVaeMetrics:
+    """What `metrics.json` holds of a VAE of sequences: `sequence_report` on test sequences."""
+
+    test: dict[str, Any]
+    training_seconds: float
+
+
+def train(task_name: str, settings: Any, run: Run) -> None:
+    """Train a VAE, and save it."""
+    if task_name == "sequences":
+        train_on_sequences(settings, run)
+    else:
+        train_on_images(task_name, settings, run)
+
+
+def measure(task_name: str, settings: Any, run: Run) -> ImageVaeMetrics | SequenceVaeMetrics:
+    """Measure the saved VAE on test data."""
+    if task_name == "sequences":
+        test = sequence_report(run.saved_model(), sequence_splits(settings).test)
+        return SequenceVaeMetrics(test, run.training_seconds())
+    digits, vae = digit_images(task_name, run), run.saved_model()
+    rows, _ = digits.training_split(settings.validation, settings.train_limit)
+    each = getattr(digits, "num_rotations", 1)  # of each digit, one image: PCA holds all as floats
+    test_images = digits.test_images[: settings.test_limit or None]
+    return ImageVaeMetrics(
+        reconstruction_report(vae, test_images),
+        pca_mse(digits.train_images[rows][::each], digits.test_images[::each], settings.latent_dim),
+        run.training_seconds(),
+        seconds_to_reach(run.history().to_dict("records"), "val_mse", REPORT_MSE[task_name]),
+    )
+
+
+def digit_images(task_name: str, run: Run) -> Mnist | RotatedMnist:
+    """The digits of a task; `config.json` records which they are."""
+    digits = run.mnist()
+    return run.workspace.rotated_mnist() if task_name == "mnist-r" else digits
+
+
+def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> None:
+    """Train a ConvVAE on uint8 images [n, height, width], which may be a memory map."""
+    digits = digit_images(task_name, run)
+    rows, validation = digits.training_split(settings.validation, settings.train_limit)
+    images = digits.train_images[rows]
+    steps = steps_per_epoch(len(images), settings.batch_size)
+    keras.utils.set_random_seed(settings.seed)
+    vae = ConvVAE(settings.latent_dim, beta=settings.beta, seed=settings.seed)
+    vae.compile(cosine_adam(settings.learning_rate, settings.epochs * steps))
+
+    def batches(first_epoch: int) -> tf.data.Dataset:
+        return shuffled_batches(
+            images,
+            settings.batch_size,
+            seed=settings.seed,
+            first_epoch=first_epoch,
+            epochs=settings.epochs,
+            transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
+            distort=partial(distorted, share=settings.distorted) if settings.distorted else None,
+        )
+
+    held_out = to_float(digits.train_images[validation])
+    fit(
+        vae,
+        batches,
+        run=run,
+        epochs=settings.epochs,
+        steps=steps,
+        validation=tf.data.Dataset.from_tensor_slices(held_out).batch(1000),
+        callbacks=[ReconstructionError(vae, held_out)],
+    )
+    run.save_model(vae)
+
+
+def train_on_sequences(settings: SequenceVaeSettings, run: Run) -> None:
+    """Train a SequenceVAE on toy sequences."""
+    sequences = sequence_splits(settings)
+    steps = steps_per_epoch(len(sequences.train), settings.batch_size)
+    all_steps = settings.epochs * steps
+    keras.utils.set_random_seed(settings.seed)
+    vae = SequenceVAE(
+        settings.latent_dim,
+        max_length=sequences.train.numbers.shape[1],
+        units=settings.units,
+        dense_units=settings.dense_units,
+        context_units=settings.context_units,
+        first_sd=settings.first_sd,
+        last_sd=settings.last_sd,
+        annealing_steps=int(settings.annealing * all_steps),
+        length_weight=settings.length_weight,
+        balanced=settings.balanced,
+        beta=settings.beta,
+        seed=settings.seed,
+    )
+    vae.compile(
+        cosine_adam(settings.learning_rate, all_steps, final_fraction=1e-3, beta_2=settings.beta_2),
+        jit_compile=settings.jit_compile,
+    )
+
+    def batches(first_epoch: int) -> tf.data.Dataset:
+        return shuffled_batches(
+            sequences.train.numbers,
+            settings.batch_size,
+            seed=settings.seed,
+            first_epoch=first_epoch,
+            epochs=settings.epochs,
+        )
+
+    held_out = tf.data.Dataset.from_tensor_slices(sequences.validation.numbers)
+    fit(
+        vae,
+        batches,
+        run=run,
+        epochs=settings.epochs,
+        steps=steps,
+        validation=held_out.batch(min(1000, settings.validation), drop_remainder=True),
+        monitor="val_absolute_error",
+    )
+    run.save_model(vae)
