@@ -1,9 +1,8 @@
 """Statements that the report makes in words, each beside the values that support or refute it.
 
-A claim is a function of metrics that returns the evidence, as a phrase, and whether its rule is
-met. The verdict is `holds` where our run of the same recipe confirms the report, `surpassed` where
-the report states a limit that our run does not have, and `contradicted` where the run shows the
-opposite.
+A claim is a function of values. It returns the evidence, as a phrase, and whether its rule is met.
+The verdict is `holds` or `contradicted`; of a limit that the report states, `surpassed` (our run
+does not have it) or `holds`.
 """
 
 from __future__ import annotations
@@ -18,27 +17,22 @@ from filvm.report.tables import value_at
 from filvm.runs.workspace import Workspace
 
 Value = Callable[[str, str], Any]  # (experiment, path through its metrics) -> value
-Evidence = tuple[str, bool]  # a phrase, and whether the rule is met
+Judged = tuple[str, bool]  # a phrase, and whether the rule is met
+Evidence = Callable[[Value], Judged]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the report.
+    """One statement of the report: its section, itself in our words, and the runs that decide it.
 
-    Attributes:
-        section: of the report, and the figure.
-        what: the statement, in our words.
-        needs: the experiments whose metrics decide.
-        evidence: values -> a phrase, and whether the rule is met.
-        verdict: the word if the rule is met; `otherwise` if it is not.
+    `limit` marks a limit that may be surpassed.
     """
 
     section: str
     what: str
     needs: Sequence[str]
-    evidence: Callable[[Value], Evidence]
-    verdict: str = "holds"
-    otherwise: str = "contradicted"
+    evidence: Evidence
+    limit: bool = False
 
     def row(self, workspace: Workspace) -> list[str]:
         """The row of the table: section, statement, evidence, verdict.
@@ -48,18 +42,19 @@ class Claim:
         """
         metrics = {name: workspace.run(name).metrics() for name in self.needs}
         phrase, met = self.evidence(lambda name, path: value_at(metrics[name], path, name))
-        return [self.section, self.what, phrase, self.verdict if met else self.otherwise]
+        words = ("holds", "surpassed") if self.limit else ("contradicted", "holds")
+        return [self.section, self.what, phrase, words[met]]
 
 
 CLAIMS: list[Claim] = []
+TITLES = ("ours", "the report's recipe")
 
 
 def claim(section: str, what: str, *needs: str, limit: bool = False) -> Callable:
-    """Enter a function of values in `CLAIMS`; `limit` marks a limit, which may be surpassed."""
-    words = ("surpassed", "holds") if limit else ("holds", "contradicted")
+    """Enter a function of values in `CLAIMS`; the arguments are those of `Claim`."""
 
-    def enter(evidence: Callable[[Value], Evidence]) -> Callable[[Value], Evidence]:
-        CLAIMS.append(Claim(section, what, needs, evidence, *words))
+    def enter(evidence: Evidence) -> Evidence:
+        CLAIMS.append(Claim(section, what, needs, evidence, limit))
         return evidence
 
     return enter
@@ -75,19 +70,22 @@ def claims_table(workspace: Workspace) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["section", "the report's statement", "here", ""])
 
 
-def _own(value: Value, name: str, attribute: str) -> float:
-    """The attribute read from its own dimension: accuracy of a label, abs(Spearman) of a number."""
-    reading = value(name, f"test.codes.alignment.{attribute}")
-    return reading["accuracy"] if "accuracy" in reading else abs(reading["spearman"])
-
-
-def _all_owned(value: Value, name: str) -> dict[str, float]:
-    assigned = value(name, "test.codes.assigned")
-    return {attribute: _own(value, name, attribute) for attribute in assigned}
+def _owned(value: Value, name: str) -> dict[str, float]:
+    """Each attribute read from its own dimension: accuracy, or abs(Spearman) of a number."""
+    owned = {}
+    for attribute in value(name, "test.codes.assigned"):
+        reading = value(name, f"test.codes.alignment.{attribute}")
+        owned[attribute] = reading.get("accuracy", abs(reading.get("spearman", 0.0)))
+    return owned
 
 
 def _listed(owned: dict[str, float]) -> str:
     return ", ".join(f"{attribute} {quality:.3f}" for attribute, quality in owned.items())
+
+
+def _both(value: Value, name: str, path: str) -> tuple[Any, Any]:
+    """A value of our FILVM and of the report's, in the order of `TITLES`."""
+    return value(name, path), value(f"{name}-report", path)
 
 
 def _by_length(value: Value, key: str) -> dict[int, Any]:
@@ -97,7 +95,7 @@ def _by_length(value: Value, key: str) -> dict[int, Any]:
 
 
 @claim("5.2, Figure 6", "more flows come nearer to the target", "flow-density")
-def more_flows(value: Value) -> Evidence:
+def more_flows(value: Value) -> Judged:
     kl = _by_length(value, "best_kl")
     phrase = ", ".join(f"{length} flows: KL {best:.3f}" for length, best in kl.items())
     return phrase, kl[max(kl)] < kl[min(kl)]
@@ -109,7 +107,7 @@ def more_flows(value: Value) -> Evidence:
     "flow-density",
     limit=True,
 )
-def long_flows(value: Value) -> Evidence:
+def long_flows(value: Value) -> Judged:
     finite, attempts = _by_length(value, "finite"), _by_length(value, "attempts")
     longest = max(finite)
     phrase = f"{finite[longest]} of {attempts[longest]} end finite"
@@ -122,8 +120,8 @@ def long_flows(value: Value) -> Evidence:
     "ilvm-mnist",
     "filvm-mnist-report",
 )
-def alignment(value: Value) -> Evidence:
-    ilvm, filvm = (_all_owned(value, name) for name in ("ilvm-mnist", "filvm-mnist-report"))
+def aligned(value: Value) -> Judged:
+    ilvm, filvm = _owned(value, "ilvm-mnist"), _owned(value, "filvm-mnist-report")
     phrase = f"ILVM: {_listed(ilvm)}; the report's FILVM: {_listed(filvm)}"
     return phrase, all(filvm[attribute] > ilvm[attribute] for attribute in filvm)
 
@@ -135,28 +133,21 @@ def alignment(value: Value) -> Evidence:
     "filvm-mnist-r",
     limit=True,
 )
-def alignment_of_rotated_digits(value: Value) -> Evidence:
-    plain, rotated = (_all_owned(value, name) for name in ("filvm-mnist", "filvm-mnist-r"))
+def rotated_digits(value: Value) -> Judged:
+    plain, rotated = _owned(value, "filvm-mnist"), _owned(value, "filvm-mnist-r")
     phrase = (
         f"ours: digit {rotated['digit']:.3f} against {plain['digit']:.3f}, "
         f"rotation {rotated['rotation']:.3f} against thickness {plain['thickness']:.3f}"
     )
-    return phrase, (
-        rotated["digit"] > plain["digit"] - 0.05 and rotated["rotation"] > plain["thickness"] - 0.05
-    )
+    pairs = (("digit", "digit"), ("rotation", "thickness"))
+    return phrase, all(rotated[one] > plain[other] - 0.05 for one, other in pairs)
 
 
 @claim(
-    "5.3.2, Figure 10",
-    "moving z*[0] alone makes every digit",
-    "filvm-mnist",
-    "filvm-mnist-report",
+    "5.3.2, Figure 10", "moving z*[0] alone makes every digit", "filvm-mnist", "filvm-mnist-report"
 )
-def digits_on_request(value: Value) -> Evidence:
-    ours, report = (
-        value(name, "manipulation.on_request.agreement")
-        for name in ("filvm-mnist", "filvm-mnist-report")
-    )
+def every_digit(value: Value) -> Judged:
+    ours, report = _both(value, "filvm-mnist", "manipulation.on_request.agreement")
     phrase = (
         f"the oracle agrees in {ours:.3f} (the report's recipe: {report:.3f}), "
         "the other dimensions drawn at random"
@@ -171,14 +162,11 @@ def digits_on_request(value: Value) -> Evidence:
     "filvm-mnist-report",
     limit=True,
 )
-def range_of_thickness(value: Value) -> Evidence:
-    ours, report = (
-        value(name, "manipulation.thickness_sweep.reached_by_all")
-        for name in ("filvm-mnist", "filvm-mnist-report")
-    )
-    phrase = "; ".join(
-        f"{title}: {low:.1f} to {high:.1f} px at every digit"
-        for title, (low, high) in (("ours", ours), ("the report's recipe", report))
+def range_of_thickness(value: Value) -> Judged:
+    ours, report = _both(value, "filvm-mnist", "manipulation.thickness_sweep.reached_by_all")
+    phrase = (
+        f"ours: {ours[0]:.1f} to {ours[1]:.1f} px at every digit; "
+        f"the report's recipe: {report[0]:.1f} to {report[1]:.1f} px at every digit"
     )
     # The 2nd and 98th percentile of MNIST's digits are 1.6 and 4.5 px.
     return phrase, ours[0] < 1.8 and ours[1] > 4.4
@@ -191,26 +179,19 @@ def range_of_thickness(value: Value) -> Evidence:
     "filvm-mnist-r-report",
     limit=True,
 )
-def digits_at_one_rotation(value: Value) -> Evidence:
-    found = {
-        title: value(name, "manipulation.on_request")
-        for title, name in (
-            ("ours", "filvm-mnist-r"),
-            ("the report's recipe", "filvm-mnist-r-report"),
-        )
-    }
+def digits_at_one_rotation(value: Value) -> Judged:
+    agreement = _both(value, "filvm-mnist-r", "manipulation.on_request.agreement")
+    error = _both(value, "filvm-mnist-r", "manipulation.on_request.median_absolute_error")
     phrase = "; ".join(
-        f"{title}: the oracle agrees in {asked['agreement']:.3f}, rotation off by "
-        f"{asked['median_absolute_error']:.1f} degrees"
-        for title, asked in found.items()
+        f"{title}: the oracle agrees in {agreed:.3f}, rotation off by {degrees:.1f} degrees"
+        for title, agreed, degrees in zip(TITLES, agreement, error, strict=True)
     )
-    return phrase, found["ours"]["agreement"] > 0.9
+    return phrase, agreement[0] > 0.9
 
 
-def _moved(value: Value, dimensions: Sequence[int]) -> list[float]:
+def _moved(value: Value, dimensions: str) -> list[float]:
     """Shares of the attributes' ranges that sweeps of the dimensions move them over."""
-    places = ",".join(map(str, dimensions))
-    shares = value("filvm-sequences-report", f"test.moved.*[{places}]").values()
+    shares = value("filvm-sequences-report", f"test.moved.*[{dimensions}]").values()
     return [share for of_attribute in shares for share in of_attribute]
 
 
@@ -219,35 +200,31 @@ def _moved(value: Value, dimensions: Sequence[int]) -> list[float]:
     "moving either of the first two dimensions alters every attribute of a sequence",
     "filvm-sequences-report",
 )
-def first_two_dimensions(value: Value) -> Evidence:
-    least = min(_moved(value, (0, 1)))
+def first_two_dimensions(value: Value) -> Judged:
+    least = min(_moved(value, "0,1"))
     phrase = f"the least moved attribute moves over {100 * least:.0f} % of its range"
     return f"the report's recipe: {phrase}", least > 0.1
 
 
-@claim(
-    "5.3.2, Figure 12",
-    "the other dimensions alter hardly anything",
-    "filvm-sequences-report",
-)
-def other_dimensions(value: Value) -> Evidence:
-    most = max(_moved(value, (2, 3)))
+@claim("5.3.2, Figure 12", "the other dimensions alter hardly anything", "filvm-sequences-report")
+def other_dimensions(value: Value) -> Judged:
+    most = max(_moved(value, "2,3"))
     phrase = f"the most moved attribute moves over {100 * most:.0f} % of its range"
     return f"the report's recipe: {phrase}", most < 0.2
 
 
 @claim("6", "length as a third attribute may separate start, step and length", "filvm-sequences")
-def length_as_attribute(value: Value) -> Evidence:
-    own, other = {}, {}
+def length_as_attribute(value: Value) -> Judged:
+    phrases, met = [], True
     for i, name in enumerate(("start", "step", "length")):
         shares = value("filvm-sequences", f"test.moved.{name}")
-        own[name], other[name] = shares[i], max(shares[:i] + shares[i + 1 :])
-    phrase = "; ".join(
-        f"z*[{i}] moves {name} over {100 * own[name]:.0f} %, another dimension at most "
-        f"{100 * other[name]:.1f} %"
-        for i, name in enumerate(own)
-    )
-    return phrase, min(own.values()) > 0.9 and max(other.values()) < 0.05
+        own, other = shares[i], max(shares[:i] + shares[i + 1 :])
+        phrases.append(
+            f"z*[{i}] moves {name} over {100 * own:.0f} %, another dimension at most "
+            f"{100 * other:.1f} %"
+        )
+        met = met and own > 0.9 and other < 0.05
+    return "; ".join(phrases), met
 
 
 @claim(
@@ -258,8 +235,8 @@ def length_as_attribute(value: Value) -> Evidence:
     "filvm-sequences",
     limit=True,
 )
-def other_data(value: Value) -> Evidence:
+def other_data(value: Value) -> Judged:
     names = ("filvm-mnist", "filvm-mnist-r", "filvm-sequences")
-    owned = {name: _all_owned(value, name) for name in names}
+    owned = {name: _owned(value, name) for name in names}
     phrase = "; ".join(f"{name}: {_listed(qualities)}" for name, qualities in owned.items())
     return phrase, all(min(qualities.values()) > 0.9 for qualities in owned.values())
