@@ -10,11 +10,12 @@ COLOUR, OURS = "#3f4a5a", "#b24a00"
 
 
 def ablations_figure(table: pd.DataFrame, *, baseline: str, title: str = "") -> Figure:
-    """A dot for every seed, a line at their mean; the baseline's mean runs through all rows.
+    """A dot for every seed, a line at their mean, and the baseline's mean through all rows.
 
     Args:
         table: columns `variant` and `seed`, then one for each measure; a row for every seed.
-        baseline: the variant the others are compared with.
+        baseline: the variant that the others are compared with.
+        title: above the panels.
     """
     measures = [name for name in table if name not in ("variant", "seed")]
     variants = list(dict.fromkeys(table["variant"]))
@@ -42,6 +43,6 @@ def ablations_figure(table: pd.DataFrame, *, baseline: str, title: str = "") -> 
     for axis in axes[:, 0]:
         axis.set_yticks(range(len(variants)), variants, fontsize=7)
         axis.invert_yaxis()
-        break  # the axes share it
+        break  # all axes share the y axis
     figure.suptitle(title or None, fontsize=9)
     return figure

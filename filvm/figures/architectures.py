@@ -1,8 +1,8 @@
-"""Figures 1, 2 and A1-A8: the models, drawn from their own layers, shapes and connections.
+"""Figures A1 to A8: networks, drawn from their layers, shapes and connections.
 
-A `Diagram` is read off a functional Keras model and laid out in rows: a layer stands one row below
-the lowest of those it is fed by. What a model does outside its layers, such as drawing a sample or
-feeding an output back, is added by the function that draws it.
+A `Diagram` holds the layers of a functional Keras model. It is laid out in rows: a layer stands one
+row below the lowest of its inputs. Steps outside the layers, such as the draw of a sample or an
+output fed back, are added to the diagram by hand.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
 TITLE_SIZE, NAME_SIZE, TEXT_SIZE = 10, 8.5, 7.5  # points
 BOX_HEIGHT, ROW_HEIGHT, GAP = 0.5, 0.8, 0.14  # inches
-TITLE = 0.36  # inches, as the others
+TITLE = 0.36  # inches, of the title
 COLOURS = {"input": "#d6e6f4", "layer": "#f4f4f4", "output": "#fde2c5", "formula": "#ffffff"}
 EDGE = "#444444"
 Place = tuple[float, float]
@@ -31,9 +30,9 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """One layer: its name, what it does (type, activation), and the shape of what it gives.
+    """One layer: its name, its action (type, activation), and the shape of its output.
 
-    `kind` is "input", "layer", "output", or "formula" for what is no layer of a network.
+    `kind` is "input", "layer", "output", or "formula" for a step outside the network's layers.
     """
 
     name: str
@@ -44,19 +43,19 @@ class Box:
 
 @dataclass
 class Diagram:
-    """The boxes of a model by name, and which feeds which; `feedback` goes to the next step."""
+    """The boxes of a model by name, and its edges; `feedback` leads to the next step."""
 
     boxes: dict[str, Box]
     edges: list[tuple[str, str]]
     feedback: list[tuple[str, str, str]] = field(default_factory=list)  # from, to, label
 
     def append(self, box: Box, *fed_by: str) -> None:
-        """Add what happens to the outputs named."""
+        """Add a box below the boxes named."""
         self.boxes[box.name] = box
         self.edges += [(name, box.name) for name in fed_by]
 
     def rows(self) -> list[list[str]]:
-        """The names, row by row from above; inputs right above what first uses them."""
+        """The names, row by row from above; inputs directly above their first use."""
         feeds = {name: [a for a, b in self.edges if b == name] for name in self.boxes}
         uses = {name: [b for a, b in self.edges if a == name] for name in self.boxes}
         depth: dict[str, int] = {}
@@ -74,7 +73,7 @@ class Diagram:
 
 
 def model_diagram(model: Any) -> Diagram:
-    """The layers of a functional Keras model, as it has them."""
+    """The layers and connections of a functional Keras model."""
     inside = {layer.name for layer in model.layers}
     boxes, edges = {}, []
     for layer in model.layers:
@@ -86,13 +85,13 @@ def model_diagram(model: Any) -> Diagram:
         boxes[layer.name] = Box(layer.name, describe(layer), shapes(layer.output_shape), kind)
         for node in layer.inbound_nodes:
             parents = [parent.layer.name for parent in node.parent_nodes]
-            if inside.issuperset(parents):  # a layer may be used by another model too
+            if inside.issuperset(parents):  # a layer may belong to another model too
                 edges += [(name, layer.name) for name in dict.fromkeys(parents)]
     return Diagram(boxes, edges)
 
 
 def describe(layer: Any) -> str:
-    """Type of a layer, what sets it apart, and its activation if it is of the kind to have one."""
+    """Type of a layer, its size or dimension, and its activation if it has one."""
     kind = type(layer).__name__
     if kind == "InputLayer":
         return "input"
@@ -109,18 +108,18 @@ def describe(layer: Any) -> str:
 
 
 def shapes(shape: Any) -> str:
-    """A Keras output shape, ? for the batch: "(?, 8)"; "2 × (?, 8)" of a layer that gives two."""
+    """A Keras output shape, ? for the batch: "(?, 8)"; "2 × (?, 8)" for two equal outputs."""
     if isinstance(shape, list) or (shape and isinstance(shape[0], (list, tuple))):
         each = Counter(map(shapes, shape))
         return ", ".join(one if n == 1 else f"{n} × {one}" for one, n in each.items())
     return f"({', '.join('?' if size is None else str(size) for size in shape)})"
 
 
-# What each figure shows.
+# The diagrams of each figure.
 
 
 def vae_diagrams(vae: Any) -> dict[str, Diagram]:
-    """Figure A1: encoder, with the draw of z, and decoder."""
+    """Figure A1: the encoder with the draw of z, and the decoder."""
     encoder = model_diagram(vae.encoder)
     encoder.append(
         Box("z", "draw of N(z_mean, exp z_log_var)", f"(?, {vae.latent_dim})", "formula"),
@@ -130,11 +129,11 @@ def vae_diagrams(vae: Any) -> dict[str, Diagram]:
 
 
 def sequence_diagrams(vae: Any) -> dict[str, Diagram]:
-    """Figures A2, A3 and A4: encoder, what makes one number and its context, length network."""
+    """Figures A2, A3 and A4: encoder, one step of the decoder with its context, length decoder."""
     decoder = vae.decoder
     cell = model_diagram(decoder.get_layer("autoregression").cell)
     context = model_diagram(decoder)
-    kept = ["z"]  # what leads from z to the context the cell is given at every step
+    kept = ["z"]  # the layers from z to the context, which the cell gets at every step
     while "context" not in kept:
         kept += [b for a, b in context.edges if a == kept[-1] and b != "length_decoder"]
     for name in kept[:-1]:
@@ -153,7 +152,7 @@ def sequence_diagrams(vae: Any) -> dict[str, Diagram]:
 
 
 def recognition_diagram(lens: Any) -> Diagram:
-    """Figure A5: the recognition network, the draw of z_0, and the flows that take it to z*."""
+    """Figure A5: the recognition network, the draw of z_0, and the flows from z_0 to z*."""
     diagram, shape = model_diagram(lens.recognition), f"(?, {lens.latent_dim})"
     diagram.append(Box("z_0", "draw of N(mean, exp log_var)", shape, "formula"), "mean", "log_var")
     flows = f"{lens.num_flows} planar flows"
@@ -167,12 +166,12 @@ def recognition_diagram(lens: Any) -> Diagram:
 def architecture_figure(diagrams: dict[str, Diagram]) -> Figure:
     """Draw diagrams side by side, each under its name.
 
-    Colours: blue inputs, orange outputs, grey layers, white what is no layer. A dashed arrow leads
-    to the next step.
+    Inputs are blue, outputs orange, layers grey, steps outside the layers white. A dashed arrow
+    leads to the next step.
     """
     layouts = [_Layout(diagram, title) for title, diagram in diagrams.items()]
     height = max(layout.height for layout in layouts)
-    figure, panels = _panels([layout.width for layout in layouts], height + TITLE)
+    figure, panels = panels_in_inches([layout.width for layout in layouts], height + TITLE)
     for axes, layout in zip(panels, layouts, strict=True):
         right = layout.left + layout.width
         axes.set(xlim=(layout.left, right), ylim=(-height, TITLE), aspect="equal")
@@ -182,8 +181,10 @@ def architecture_figure(diagrams: dict[str, Diagram]) -> Figure:
     return figure
 
 
-def _panels(widths: Sequence[float], height: float, below: float = 0.0) -> tuple[Figure, Any]:
-    """A figure of empty panels, an inch of axes for an inch of paper."""
+def panels_in_inches(
+    widths: Sequence[float], height: float, below: float = 0.0
+) -> tuple[Figure, Any]:
+    """A figure of empty panels; one unit of the axes is one inch."""
     figure = Figure(figsize=(sum(widths) + 0.1, height + 0.1 + below), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
@@ -193,7 +194,7 @@ def _panels(widths: Sequence[float], height: float, below: float = 0.0) -> tuple
 
 
 def _width(box: Box) -> float:
-    """Inches a box needs for its text."""
+    """Width of a box, in inches: that of its text, with a margin."""
     name = _inches(box.name, 1.08 * NAME_SIZE)  # it is bold
     return max(name, _inches(box.action, TEXT_SIZE), _inches(box.shape, TEXT_SIZE)) + 0.16
 
@@ -203,12 +204,12 @@ def _inches(text: str, size: float) -> float:
 
 
 class _Layout:
-    """Where everything of a diagram stands, in inches.
+    """The places of all parts of a diagram, in inches.
 
     Attributes:
         boxes: centres of the boxes by name.
-        passings: centres of the gaps by which an edge passes a row: (from, to) -> places.
-        loops: for every feedback, the x at which it goes up.
+        passings: centres of the gaps through which an edge passes a row: (from, to) -> places.
+        loops: for every feedback, the x at which its arrow goes up.
     """
 
     def __init__(self, diagram: Diagram, title: str) -> None:
@@ -247,8 +248,8 @@ class _Layout:
         self.left = (min(reach) + max(reach) - self.width) / 2
 
     def _place(self, row: list[Any], above: dict[Any, list[Any]], x: dict[Any, float]) -> None:
-        """Set `x` of a row: in the order of what feeds it, and under it."""
-        wanted = dict.fromkeys(row, math.inf)  # what nothing feeds stands on the right
+        """Set `x` of a row: boxes in the order of their inputs, and below them."""
+        wanted = dict.fromkeys(row, math.inf)  # boxes without an input stand on the right
         for item in row:
             if item in above:
                 wanted[item] = sum(x[a] for a in above[item]) / len(above[item])
@@ -306,7 +307,7 @@ def _arrow(
     *,
     straight: bool = False,
 ) -> None:
-    """A line through the points, vertical at each or straight, with a head at the last."""
+    """A line through the points, straight or vertical at each, with a head at the last."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for (x, y), (next_x, next_y) in pairwise(points):
         if straight:
@@ -326,187 +327,5 @@ def _arrow(
             linestyle=style,
             shrinkA=0,
             shrinkB=0,
-        )
-    )
-
-
-# Figures 1 and 2.
-
-
-RADIUS = 0.4  # inches
-
-
-@dataclass(frozen=True)
-class Circles:
-    """A graphical model: variables at places (inches), dependences, and the plate around some.
-
-    Attributes:
-        places: name -> (x, y).
-        sizes: name -> its shape; those without one are parameters and stand outside the plate.
-        observed: the variables drawn grey.
-        generative, recognition: (from, to); drawn solid and dashed.
-        z_star: the variables that are z* together, to which recognition leads as a whole.
-    """
-
-    places: dict[str, Place]
-    sizes: dict[str, str]
-    observed: frozenset[str]
-    generative: list[tuple[str, str]]
-    recognition: list[tuple[str, str]]
-    z_star: tuple[str, ...] = ()
-
-
-def vae_circles(vae: Any) -> Circles:
-    """Figure 1: the decoder makes x of z, the encoder infers z from x."""
-    return Circles(
-        places={"z": (0, 1.5), "x": (0, 0), "θ": (-1.5, 0.75), "φ": (1.5, 0.75)},
-        sizes={"z": str(vae.latent_dim), "x": _size_of(vae.encoder.input_shape)},
-        observed=frozenset("x"),
-        generative=[("θ", "z"), ("θ", "x"), ("z", "x")],
-        recognition=[("φ", "z"), ("x", "z")],
-    )
-
-
-def lens_circles(vae: Any, lens: Any) -> Circles:
-    """Figure 2: an attribute is generated from that part of z* which its head sees."""
-    owned = sorted({head.dimension for head in lens.heads} - {None})
-    z_star = {f"z*[{j}]": "1" for j in owned}
-    if rest := lens.latent_dim - len(owned):
-        z_star["other z*" if owned else "z*"] = str(rest)
-    names = [name.replace("_", "\n") for name in lens.names]
-    generative = [(star, "z") for star in z_star] + [("z", "x"), ("θ", "z")]
-    for name, head in zip(names, lens.heads, strict=True):
-        seen = z_star if head.dimension is None else [f"z*[{head.dimension}]"]
-        generative += [(star, name) for star in seen] + [("ψ", name)]
-    places = {name: (1.5 + 1.1 * k, 1.5) for k, name in enumerate(names)}
-    places |= {
-        star: (1.3 + 1.1 * (k - (len(z_star) - 1) / 2), 3.2) for k, star in enumerate(z_star)
-    }
-    places |= {"z": (0, 1.5), "x": (0, 0), "θ": (-1.4, 1.5), "φ": (-1.4, 3.2)}
-    places["ψ"] = (1.5 + 1.1 * (len(names) - 1) / 2, -0.95)
-    sizes = {"z": str(vae.latent_dim), "x": _size_of(vae.encoder.input_shape), **z_star}
-    sizes |= {name: str(head.units) for name, head in zip(names, lens.heads, strict=True)}
-    inputs = [name.replace("_", "\n") for name in lens.recognition.input_names]
-    return Circles(
-        places,
-        sizes,
-        frozenset(["x", *names]),
-        generative,
-        [(name, "z*") for name in [*inputs, "φ"]],
-        tuple(z_star),
-    )
-
-
-def _size_of(shape: Sequence[int | None]) -> str:
-    return "×".join(str(size) for size in shape[1:])
-
-
-def graphical_model_figure(models: dict[str, Circles]) -> Figure:
-    """Draw graphical models side by side.
-
-    Solid arrows: generative model; dashed: recognition. Grey: observed. The plate stands for the N
-    samples; the numbers are sizes.
-    """
-    boxes = [_extent(circles) for circles in models.values()]
-    height = max(top - bottom for _, _, bottom, top in boxes)
-    widths = [right - left for left, right, _, _ in boxes]
-    figure, panels = _panels(widths, height + TITLE, below=0.3)
-    for axes, (title, circles), box in zip(panels, models.items(), boxes, strict=True):
-        left, right, bottom, _ = box
-        top = bottom + height
-        axes.set(xlim=(left, right), ylim=(bottom, top + TITLE), aspect="equal")
-        axes.text(
-            (left + right) / 2,
-            top + TITLE / 2,
-            title,
-            fontsize=TITLE_SIZE,
-            ha="center",
-            va="center",
-        )
-        _draw_circles(axes, circles)
-    handles = [
-        Line2D([], [], color=EDGE, linestyle=style, label=label)
-        for style, label in (("-", "generative model"), ("--", "recognition model"))
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    return figure
-
-
-def _extent(circles: Circles) -> tuple[float, float, float, float]:
-    xs, ys = zip(*circles.places.values(), strict=True)
-    margin = RADIUS + 0.35
-    low = min(min(ys) - 0.2, circles.places["x"][1] - margin)
-    return min(xs) - margin, max(xs) + margin, low, max(ys) + margin
-
-
-def _draw_circles(axes: Axes, circles: Circles) -> None:
-    _frame(axes, [circles.places[name] for name in circles.sizes], RADIUS + 0.22, "-")
-    xs, ys = zip(*(circles.places[name] for name in circles.sizes), strict=True)
-    corner = (max(xs) + RADIUS + 0.14, min(ys) - RADIUS - 0.14)
-    axes.text(*corner, "N", fontsize=9, ha="right", va="bottom", style="italic")
-    group = [circles.places[name] for name in circles.z_star]
-    if len(group) > 1:
-        _frame(axes, group, RADIUS + 0.09, ":")
-    frame = RADIUS + 0.09 if len(group) > 1 else RADIUS
-
-    def radius(name: str) -> float:
-        return RADIUS if name in circles.sizes else 0.14
-
-    for a, b in circles.generative:
-        _edge(axes, circles.places[a], circles.places[b], radius(a), RADIUS, "-")
-    for a, b in circles.recognition:
-        start, bend = circles.places[a], 0.3 if a in circles.sizes else 0.0
-        if len(group) < 2:
-            end = circles.places.get(b) or group[0]
-            _edge(axes, start, end, radius(a), RADIUS, "--", bend)
-        elif start[1] == group[0][1]:
-            end = (group[0][0] - frame, start[1])
-            _edge(axes, start, end, radius(a), 0, "--")
-        else:
-            end = (min(max(start[0] + 0.3, group[0][0]), group[-1][0]), group[0][1] - frame)
-            _edge(axes, start, end, radius(a), 0, "--", 0.2)
-    for name, (x, y) in circles.places.items():
-        colour = "#d0d0d0" if name in circles.observed else "white"
-        if name in circles.sizes:
-            axes.add_patch(Circle((x, y), RADIUS, facecolor=colour, edgecolor=EDGE, gid=name))
-            axes.text(x, y + 0.07, name, fontsize=9, ha="center", va="center")
-            axes.text(x, y - 0.19, circles.sizes[name], fontsize=7.5, ha="center", va="center")
-        else:
-            axes.text(x, y, name, fontsize=12, ha="center", va="center")
-
-
-def _frame(axes: Axes, centres: Sequence[Place], margin: float, style: str) -> None:
-    xs, ys = zip(*centres, strict=True)
-    axes.add_patch(
-        FancyBboxPatch(
-            (min(xs) - margin, min(ys) - margin),
-            max(xs) - min(xs) + 2 * margin,
-            max(ys) - min(ys) + 2 * margin,
-            boxstyle="round,pad=0,rounding_size=0.1",
-            facecolor="none",
-            edgecolor="#888888",
-            linestyle=style,
-            linewidth=0.9,
-        )
-    )
-
-
-def _edge(
-    axes: Axes, start: Place, end: Place, away: float, short: float, style: str, bend: float = 0.0
-) -> None:
-    """An arrow between two circles of the given radii, bent to a side."""
-    axes.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle="-|>",
-            connectionstyle=f"arc3,rad={bend}",
-            mutation_scale=9,
-            color=EDGE,
-            linestyle=style,
-            linewidth=1.0,
-            shrinkA=72 * away,
-            shrinkB=72 * short,
-            zorder=0.5,
         )
     )

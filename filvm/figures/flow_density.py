@@ -1,4 +1,4 @@
-"""Figure 6, densities fitted by planar flows, and what became of every attempt."""
+"""Figure 6: densities fitted by planar flows, and the KL of every attempt."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def flow_density_figure(
         lengths: number of planar flows of each fit.
         kl: KL(q || p) of each fit, nats.
         half_width: the grid spans [-half_width, half_width] in both directions.
-        note: a line under the figure, for example which energy the target is.
+        note: a line under the figure, such as the name of the target's energy.
     """
     figure = Figure(figsize=(7.2, 2.1 if note else 1.95), layout="constrained")
     axes = figure.subplots(1, 1 + len(lengths), sharex=True, sharey=True)
@@ -59,7 +59,7 @@ def energies_figure(
     half_widths: Sequence[float],
     length: int,
 ) -> Figure:
-    """Draw several target densities, and below each the best fit of one length.
+    """Draw several target densities, and the best fit of one length below each.
 
     Args:
         targets: densities, each [n, n], row by row from the lowest z_2; normalised.
@@ -91,13 +91,13 @@ def restarts_figure(
     *,
     report_finite: Mapping[int, int] | None = None,
 ) -> Figure:
-    """Draw KL of every attempt against the number of flows.
+    """Draw the KL of every attempt against the number of flows.
 
     Args:
         lengths: number of planar flows.
-        kl: KL(q || p) of every attempt, nats, [lengths, attempts]; nan where one did not end
-            finite.
-        report_finite: how many of its attempts the report says ended finite, by length.
+        kl: KL(q || p) of every attempt, nats, [lengths, attempts]; nan where an attempt did
+            not end finite.
+        report_finite: the number of attempts that ended finite according to the report, by length.
     """
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axis = figure.subplots()
@@ -162,7 +162,7 @@ def samples_density_figure(
     gaussian: float,
     truth: float,
 ) -> Figure:
-    """Draw samples, and the densities fitted to samples like them by maximum likelihood.
+    """Draw held-out samples, and densities fitted by maximum likelihood to others of their kind.
 
     Args:
         samples: held out from the fit, [m, 2].

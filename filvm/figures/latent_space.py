@@ -1,4 +1,4 @@
-"""Figures 7, 8 and 9: test samples in two dimensions of z*, coloured by what they are."""
+"""Figures 7, 8 and 9: test samples in two dimensions of z*, coloured by an attribute."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-DIGIT_COLOURS = color_sequences["petroff10"]  # Petroff 2021, arXiv 2107.02270: told apart by all
+DIGIT_COLOURS = color_sequences[
+    "petroff10"
+]  # Petroff 2021, arXiv 2107.02270: distinct for all readers
 LIMIT = 3.5  # 99.95 % of the prior N(0, 1) lies within
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """The test samples as one model sees them.
+    """The test samples in the latent space of one model.
 
     Attributes:
         title: the model.
         x, y: float [n], two dimensions of z*.
-        x_label, y_label: which ones.
-        notes: a short line for the corner of each of the model's panels, in order; may be fewer.
+        x_label, y_label: their names.
+        notes: a short line for the corner of each panel of the model, in order; may be fewer.
     """
 
     title: str
@@ -48,10 +50,11 @@ def digit_latent_space_figure(
     """Figures 7 and 8: a column for each model, digits in colour above, another attribute below.
 
     Args:
-        clouds: the same n samples as each model sees them.
+        clouds: the same n samples in each model.
         digits: int [n], 0 to 9.
         values: float [n], the other attribute; nan is left out.
         value_label: its name and unit.
+        title: above the legend.
     """
     figure = Figure(figsize=(0.7 + 2.2 * len(clouds), 4.75), layout="constrained")
     axes = figure.subplots(2, len(clouds), squeeze=False, sharex="col", sharey="col")
@@ -96,8 +99,9 @@ def sequence_latent_space_figure(
     """Figure 9: a row for each model, a column for each attribute, samples coloured by it.
 
     Args:
-        clouds: the same n sequences as each model sees them.
+        clouds: the same n sequences in each model.
         attributes: float [n] by name: start, step, length, final.
+        title: above the panels.
     """
     columns = len(attributes)
     figure = Figure(figsize=(7.2, 0.95 + 1.85 * len(clouds)), layout="constrained")
@@ -153,7 +157,7 @@ def _scatter_values(
 
 
 def _name_digits(axis: Axes, cloud: Cloud, digits: np.ndarray) -> None:
-    """Each digit's name in the middle of its cloud."""
+    """Each digit's name at the median of its points."""
     for digit, colour in enumerate(DIGIT_COLOURS):
         of_digit = np.asarray(digits) == digit
         if of_digit.any():
@@ -183,7 +187,7 @@ def _note(axis: Axes, note: str) -> None:
 
 
 def _robust_norm(values: np.ndarray) -> Normalize:
-    """Colours from the 2nd to the 98th percentile, so that a few extremes do not flatten them."""
+    """Colours from the 2nd to the 98th percentile: extremes would leave few colours to the rest."""
     known = np.asarray(values)[~np.isnan(values)]
     low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
     return Normalize(low, high)

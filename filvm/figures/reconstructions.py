@@ -1,4 +1,4 @@
-"""Figures 3 and 4, digits and what a VAE makes of them; and images in rows, for any purpose."""
+"""Figures 3 and 4: digits and their reconstructions. Also images in rows, for any purpose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def reconstruction_figure(
     Args:
         images, reconstructions: float [n, height, width, 1] in [0, 1].
         mse: of the whole test set, for the caption.
-        title: what the model is.
+        title: the model.
     """
     figure = Figure(figsize=(7.2, 1.9), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)
@@ -44,7 +44,8 @@ def image_rows_figure(
 
     Args:
         rows: name -> float [n, height, width], or with a channel axis, in [0, 1]; n may differ.
-        columns: what stands under the columns.
+        columns: labels under the columns.
+        title: above the rows.
     """
     longest = max(map(len, rows.values()))
     cell = min(7.0 / longest, 0.75)

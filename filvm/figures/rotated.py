@@ -19,17 +19,20 @@ def rotation_rows_figure(
     """Draw Figure B2: random rotated digits, each in the row of its angle, largest on top.
 
     Args:
-        images: uint8 or float [n, height, width], or with a channel axis; a memory map will do,
-            for only the digits drawn are read.
+        images: uint8 or float [n, height, width], or with a channel axis; also a memory map, of
+            which only the digits drawn are read.
         angles: [n], degrees, counter-clockwise positive.
-        rows: equal steps from -90 to 90 degrees; a row with fewer than `columns` digits stays
-            short.
+        rows: number of equal steps from -90 to 90 degrees.
+        columns: digits in a row; a row with fewer digits stays short.
         seed: of the choice among the digits of a row.
+
+    Raises:
+        ValueError: the number of angles is not that of the images.
     """
     angles = np.asarray(angles)
     if angles.shape != (len(images),):
         raise ValueError(
-            f"angles must have one entry per image, shape {(len(images),)}, got {angles.shape}"
+            f"angles have shape {angles.shape}; expected {(len(images),)}: one angle for each image"
         )
     edges = np.linspace(90, -90, rows + 1)
     height, width = images.shape[1:3]

@@ -1,4 +1,4 @@
-"""Figure 5, Tables 1 and B1: sequences, what a VAE makes of them, what they are drawn from."""
+"""Figure 5, Tables 1 and B1: sequences, their reconstructions, and the ranges of Table 1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from filvm.data.sequences import (
 )
 
 TRUE_COLOUR, PREDICTED_COLOUR = "#222222", "#0b5394"
-SIX_LINES = 6  # what is said under each example
+SIX_LINES = 6  # under each example
 
 
 def sequence_reconstruction_figure(
@@ -38,7 +38,7 @@ def sequence_reconstruction_figure(
         numbers: predicted, [n, max_length, 1]; shown rounded, up to the predicted length.
         lengths: predicted, [n].
         mean_absolute_error: per number, over held-out sequences, for the title.
-        title: what the model is.
+        title: the model.
     """
     n = len(true)
     predicted = np.round(np.asarray(numbers, np.float64)[:, :, 0])
@@ -89,9 +89,9 @@ def _remarks(axis: Axes, top: float, remarks: dict[str, str]) -> None:
 
 
 def table_1() -> pd.DataFrame:
-    """Table 1: the ranges that start, step and length are drawn from.
+    """Table 1: the ranges of start, step and length.
 
-    The report says that finals then range from 3 to 2500; the largest is 1000 + 29 * 50 = 2450.
+    According to the report finals range from 3 to 2500; the largest is 1000 + 29 * 50 = 2450.
     """
     return pd.DataFrame(
         [(name.capitalize(), low, high) for name, (low, high) in TABLE_1.items()],
@@ -100,7 +100,7 @@ def table_1() -> pd.DataFrame:
 
 
 TABLE_1_NOTE = (
-    "These ranges imply final numbers from 1 + 2 * 1 = 3 to 1000 + 29 * 50 = 2450 "
+    "With these ranges, final numbers run from 1 + 2 * 1 = 3 to 1000 + 29 * 50 = 2450 "
     "(the report says 2500)."
 )
 TABLE_B1_NOTE = (
@@ -110,7 +110,7 @@ TABLE_B1_NOTE = (
 
 
 def table_b1(sequences: Sequences | None = None) -> pd.DataFrame:
-    """Table B1: sequences and what they are made of; the report's own three by default."""
+    """Table B1: sequences with their attributes; the three of the report by default."""
     sequences = sequences_from_lists(TABLE_B1) if sequences is None else sequences
     attributes = {
         name.capitalize(): [f"{value:g}" for value in getattr(sequences, name)]
@@ -121,11 +121,12 @@ def table_b1(sequences: Sequences | None = None) -> pd.DataFrame:
 
 
 def table_figure(table: pd.DataFrame, *, title: str, note: str = "", width: float = 7.2) -> Figure:
-    """A table as a picture; columns are as wide as their text needs, long text is wrapped.
+    """A table as a picture; columns fit their text, and long text is wrapped.
 
     Args:
-        table: what to show.
-        title, note: above and below it.
+        table: the content.
+        title: above it.
+        note: below it.
         width: of the figure, in inches.
     """
     header = [str(name) for name in table.columns]

@@ -24,16 +24,19 @@ def thickness_columns_figure(
     Args:
         images: uint8 or float [n, height, width], or with a channel axis.
         thickness: [n], pixels; digits without one (nan) are left out.
-        columns: equal steps of thickness from the 1st to the 99th percentile; a column that has
-            fewer than `rows` digits stays short.
+        columns: number of equal steps of thickness from the 1st to the 99th percentile.
+        rows: digits in a column; a column with fewer digits stays short.
         seed: of the choice among the digits of a column.
+
+    Raises:
+        ValueError: the number of thicknesses is not that of the images.
     """
     images = np.asarray(images).reshape(len(images), *np.shape(images)[1:3])
     thickness = np.asarray(thickness, np.float64)
     if thickness.shape != (len(images),):
         raise ValueError(
-            f"thickness must have one entry per image, shape {(len(images),)}, "
-            f"got {thickness.shape}"
+            f"thickness has shape {thickness.shape}; expected {(len(images),)}: one value for each "
+            "image"
         )
     edges = np.linspace(*np.nanpercentile(thickness, [1, 99]), columns + 1)
     height, width = images.shape[1:]
@@ -58,10 +61,10 @@ def thickness_columns_figure(
 
 
 def stroke_steps_figure(images: Sequence[np.ndarray], steps: Sequence[StrokeSteps]) -> Figure:
-    """Draw what the measure does to a few digits: a row for each, a column for each step.
+    """Draw the steps of the thickness measure: a row for each digit, a column for each step.
 
-    The thickness, left of each row, is twice the mean of the distance map on the medial axis,
-    which is white in the last column.
+    The thickness, left of each row, is twice the mean of the distance map on the medial axis. The
+    medial axis is white in the last column.
 
     Args:
         images: the digits, each [height, width].
@@ -92,5 +95,5 @@ def stroke_steps_figure(images: Sequence[np.ndarray], steps: Sequence[StrokeStep
 
 
 def _only(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return `values` with nan, which is drawn transparent, everywhere else."""
+    """`values` where `where` is true, nan (drawn transparent) elsewhere."""
     return np.where(where, values, np.nan)

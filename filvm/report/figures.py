@@ -16,12 +16,9 @@ from matplotlib.figure import Figure
 
 from filvm.figures.architectures import (
     architecture_figure,
-    graphical_model_figure,
-    lens_circles,
     model_diagram,
     recognition_diagram,
     sequence_diagrams,
-    vae_circles,
     vae_diagrams,
 )
 from filvm.figures.flow_density import (
@@ -30,6 +27,7 @@ from filvm.figures.flow_density import (
     restarts_figure,
     samples_density_figure,
 )
+from filvm.figures.graphical_models import graphical_model_figure, lens_circles, vae_circles
 from filvm.figures.latent_space import digit_latent_space_figure, sequence_latent_space_figure
 from filvm.figures.manipulation import (
     Grid,

@@ -1,4 +1,4 @@
-"""Figures 1, 2 and A1-A8 show the models as they are: shapes, connections, what a head sees."""
+"""Figures 1, 2 and A1 to A8 show the shapes and connections of the models."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,12 @@ import pytest
 from filvm.data import Categorical, Continuous
 from filvm.figures.architectures import (
     architecture_figure,
-    graphical_model_figure,
-    lens_circles,
     model_diagram,
     recognition_diagram,
     sequence_diagrams,
-    vae_circles,
     vae_diagrams,
 )
+from filvm.figures.graphical_models import graphical_model_figure, lens_circles, vae_circles
 from filvm.lens import FILVM, ILVM
 from filvm.vae import ConvVAE, SequenceVAE
 
@@ -75,17 +73,17 @@ def test_edges_are_those_of_keras_own_configuration(vae, sequence_vae, lens):
 
 
 def test_other_settings_draw_another_figure(lens):
-    def drawn(units):
-        other = FILVM(6, ATTRIBUTES, hidden_units=units)
-        return texts(architecture_figure({"": model_diagram(other.generative)}))
+    def drawn(lens):
+        return texts(architecture_figure({"": model_diagram(lens.generative)}))
 
-    assert "(?, 24)" in drawn([24, 12])
-    assert "(?, 24)" not in drawn([20, 12])
-    assert drawn([24]).count("Dense, relu") == 1
-    assert drawn([24, 12]).count("Dense, relu") == 2
+    two_layers, one_layer = drawn(lens), drawn(FILVM(6, ATTRIBUTES, hidden_units=[20]))
+    assert "(?, 24)" in two_layers
+    assert "(?, 24)" not in one_layer
+    assert two_layers.count("Dense, relu") == 2
+    assert one_layer.count("Dense, relu") == 1
 
 
-def test_activations_are_told(vae, sequence_vae):
+def test_a_box_names_the_activation(vae, sequence_vae):
     assert model_diagram(vae.encoder).boxes["conv_1"].action == "Conv2D 4×4, stride 2, relu"
     assert model_diagram(vae.encoder).boxes["z_mean"].action == "Dense, linear"
     assert model_diagram(sequence_vae.encoder).boxes["gru"].action == "GRU, tanh"
@@ -98,7 +96,7 @@ def test_recognition_leads_through_the_flows_to_z_star(lens):
     assert diagram.boxes["w"].shape == f"(?, {3 * 6})"
 
 
-def test_the_decoder_is_told_what_it_said_and_its_state(sequence_vae):
+def test_output_and_state_of_the_decoder_are_fed_back(sequence_vae):
     diagrams = sequence_diagrams(sequence_vae)
     cell = diagrams["Decoder, one step"]
     assert {(a, b) for a, b, _ in cell.feedback} == {
@@ -110,7 +108,7 @@ def test_the_decoder_is_told_what_it_said_and_its_state(sequence_vae):
     assert diagrams["Length decoder"].boxes["length_logits"].shape == "(?, 7)"
 
 
-def test_a_layer_stands_below_what_feeds_it_and_no_two_boxes_overlap(vae, sequence_vae, lens):
+def test_a_layer_stands_below_its_inputs_and_no_two_boxes_overlap(vae, sequence_vae, lens):
     from filvm.figures.architectures import BOX_HEIGHT, _Layout
 
     diagrams = [model_diagram(network) for network in networks(vae, sequence_vae, lens)]
@@ -133,7 +131,7 @@ def test_a_layer_stands_below_what_feeds_it_and_no_two_boxes_overlap(vae, sequen
                     assert beside or abs(y - layout.boxes[name][1]) > BOX_HEIGHT / 2
 
 
-def test_in_figure_2_an_attribute_hangs_on_what_its_head_sees(vae, lens):
+def test_in_figure_2_an_attribute_depends_on_the_input_of_its_head(vae, lens):
     fixed = lens_circles(vae, lens)
     assert [edge for edge in fixed.generative if edge[1] == "digit"] == [
         ("z*[0]", "digit"),

@@ -1,4 +1,4 @@
-"""What the flow figures show, read back from the axes."""
+"""The flow figures show the values they are given, read back from the axes."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_each_energy_has_its_fit_below_it_on_its_own_scale():
     assert "KL 0.200 nats" in panels[3].get_xlabel()
 
 
-def test_every_attempt_is_a_point_and_the_ones_that_died_are_counted():
+def test_every_finite_attempt_is_a_point_and_the_finite_ones_are_counted():
     kl = np.array([[0.5, 0.4, 0.7], [0.02, np.nan, 0.03]])
     figure = restarts_figure([2, 32], kl, report_finite={32: 1})
     (axis,) = figure.axes

@@ -1,4 +1,4 @@
-"""Figures 7 to 9 show every sample where it lies, in the colour of what it is."""
+"""Figures 7 to 9 show every sample at its place, in the colour of its attribute."""
 
 import numpy as np
 from matplotlib.colors import to_rgba
@@ -36,7 +36,7 @@ def test_a_column_for_each_model_digits_above_the_attribute_below():
 
 
 def test_every_sample_has_the_colour_of_its_digit_and_of_its_thickness():
-    cloud = Cloud("ours", digits / 4.0 - 1.0, thickness - 2.5)  # where it lies says what it is
+    cloud = Cloud("ours", digits / 4.0 - 1.0, thickness - 2.5)  # the place tells the attributes
     figure = digit_latent_space_figure([cloud], digits, thickness)
     above, below = figure.axes[:2]
     for (x, _), colour in zip(points(above), above.collections[0].get_facecolors(), strict=True):
@@ -55,7 +55,7 @@ def test_notes_and_chosen_dimensions_are_shown():
     assert "0.4" in [text.get_text() for text in figure.axes[1].texts]
 
 
-def test_what_could_not_be_measured_is_left_out():
+def test_a_sample_without_a_value_is_left_out():
     holes = np.where(digits == 3, np.nan, thickness)
     figure = digit_latent_space_figure([Cloud("ours", thickness, thickness)], digits, holes)
     assert len(points(figure.axes[1])) == np.sum(digits != 3)

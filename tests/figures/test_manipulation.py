@@ -1,4 +1,4 @@
-"""Figures 10 to 12, B3 and B4 show what was generated, where it was asked for, and its measures."""
+"""Figures 10 to 12, B3 and B4 show generated images and sequences with place and measures."""
 
 import numpy as np
 import pytest

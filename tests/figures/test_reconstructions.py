@@ -1,4 +1,4 @@
-"""Figure 3 shows what it says: the pictures it was given, each with its own error."""
+"""Figure 3 shows the images it is given, each with its own error."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,12 @@ def test_errors_are_means_over_pixels():
     np.testing.assert_array_equal(squared_errors(x, y), [0.0, 1.0])
 
 
-def test_pca_keeps_what_a_linear_code_can():
+def test_pca_has_the_error_of_the_directions_left_out():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (200, 4, 4), np.uint8)
     flat = images.reshape(200, 16) / 255
     centred = flat - flat[:100].mean(axis=0)
-    left = np.linalg.svd(centred[:100])[2][3:]  # the directions that three components leave out
+    left = np.linalg.svd(centred[:100])[2][3:]  # directions beyond three components
     expected = np.square(centred[100:] @ left.T).sum(axis=1).mean() / 16
     assert pca_mse(images[:100], images[100:], 3) == pytest.approx(expected, rel=1e-4)
 

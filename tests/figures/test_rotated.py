@@ -37,6 +37,6 @@ def test_only_the_digits_drawn_are_read():
     assert images.read == 20
 
 
-def test_as_many_angles_as_images_are_wanted():
-    with pytest.raises(ValueError, match=r"\(3,\), got \(2,\)"):
+def test_another_number_of_angles_than_images_is_an_error():
+    with pytest.raises(ValueError, match=r"shape \(2,\); expected \(3,\)"):
         rotation_rows_figure(np.ones([3, 28, 28]), np.ones(2))

@@ -1,4 +1,4 @@
-"""The sequence figures say what the arrays say."""
+"""The sequence figures show the numbers of the arrays."""
 
 import numpy as np
 import pytest

@@ -36,8 +36,8 @@ def test_a_thin_column_stays_short():
     assert 0 < drawn.sum() / 28**2 <= 3
 
 
-def test_as_many_thicknesses_as_images_are_wanted():
-    with pytest.raises(ValueError, match=r"\(3,\), got \(2,\)"):
+def test_another_number_of_thicknesses_than_images_is_an_error():
+    with pytest.raises(ValueError, match=r"shape \(2,\); expected \(3,\)"):
         thickness_columns_figure(np.ones([3, 28, 28]), np.ones(2))
 
 
