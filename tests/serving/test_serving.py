@@ -257,7 +257,16 @@ def test_a_model_that_fails_its_check_does_not_appear(exported, tmp_path, monkey
         outputs = answers(model, signature, inputs)
         return outputs if signature != "decode" else {"images": outputs["images"] + 2e-5}
 
+    def in_this_process(command, *, input, **_):
+        module, *arguments = command[2:]
+        assert module == saved_model.__name__
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input)))
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            status = saved_model.main(*arguments)
+        return subprocess.CompletedProcess(command, status, output.getvalue().encode(), b"")
+
     monkeypatch.setattr(cases, "answers", other_answers)
+    monkeypatch.setattr(subprocess, "run", in_this_process)  # it saves an import of TensorFlow
     with pytest.raises(serving.ServingError, match="decode, batch 1: images differs by 2e-05"):
         serving.export_model(model, tmp_path / "vae", check=True)
     assert list(tmp_path.iterdir()) == []
