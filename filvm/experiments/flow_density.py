@@ -34,8 +34,6 @@ from filvm.flows.density import Parameters
 from filvm.flows.energies import log_density, square_grid
 from filvm.runs.run import Run, RunError
 
-# How many of the report's 20 attempts ended finite (section 5.2); it counts them for 32 flows only.
-REPORT_FINITE = {32: 1}
 # Half the side of the square on which a target is drawn, where it is not 4.
 HALF_WIDTH = {"two-modes-as-printed": 7.0, "forked-wave": 5.0, "moons": 2.75}
 MOONS_MEAN = np.array([0.5, 0.25])

@@ -1,7 +1,7 @@
 """From finished runs to the arrays that the report's figures draw.
 
 Every function takes a workspace; those that serve several lenses take the experiment's name too.
-Models are asked for with `workspace.run(name).model()`, test samples come from `filvm.data`.
+Models come from `workspace.run(name).model()`, test samples from `filvm.data`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from filvm.analysis.manipulation import (
 )
 from filvm.analysis.mutual_information import most_informative_dimensions
 from filvm.analysis.oracles import predict_digit, predict_rotation
-from filvm.analysis.round_trip import changed_and_back, observations, round_trip_report
+from filvm.analysis.round_trip import changed_and_back, observations
 from filvm.analysis.sequences import decoded_attributes
 from filvm.data import (
     MORPHOMETRICS,
@@ -34,18 +34,20 @@ from filvm.data import (
     load_thickness,
     measure_shapes,
     sequences_to_lists,
-    split_sequences,
     stroke_thickness,
     to_float,
 )
-from filvm.data.sequences import TABLE_1
+from filvm.experiments.tasks import (
+    ASKED_ANGLES,
+    SEQUENCE_RANGES,
+    SWEEP,
+    sequence_attributes,
+    trained_splits,
+)
 from filvm.figures.latent_space import Cloud
 from filvm.files import read_npz
 from filvm.runs.workspace import Workspace
 
-SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*[1] in Figure 10: 99.7 % of the prior N(0, 1)
-ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees, of Figure 11
-RANGES = {**TABLE_1, "final": (3, 2450)}  # smallest and largest value of each attribute
 UNITS = dict(zip(MORPHOMETRICS, ("px", "px²", "px", "degrees", "px", "px"), strict=True))
 
 Arrays = dict[str, np.ndarray]
@@ -54,29 +56,15 @@ Arrays = dict[str, np.ndarray]
 # Test samples. `run.mnist()` refuses digits that the run was not made from.
 
 
-def mnist_with_thickness(
-    workspace: Workspace, name: str = "filvm-mnist"
-) -> tuple[Mnist, np.ndarray]:
-    """MNIST as the run was made from it, and the stroke thickness of its test digits, px [n]."""
-    digits = workspace.run(name).mnist()
+def mnist_with_thickness(workspace: Workspace) -> tuple[Mnist, np.ndarray]:
+    """MNIST as filvm-mnist was made from it, and the test digits' stroke thickness, px [n]."""
+    digits = workspace.run("filvm-mnist").mnist()
     return digits, load_thickness(digits, workspace.data).test
 
 
 def rotated_digits(workspace: Workspace) -> RotatedMnist:
     """MNIST-R as vae-mnist-r was made from it."""
     return load_rotated_mnist(workspace.run("vae-mnist-r").mnist(), workspace.data)
-
-
-def held_out_sequences(workspace: Workspace, limit: int | None = None) -> Sequences:
-    """The first test sequences of the splits that vae-sequences was made from."""
-    settings = workspace.run("vae-sequences").config()["settings"]
-    sizes = (settings[name] for name in ("sequences", "validation", "test"))
-    return split_sequences(*sizes, seed=settings["seed"]).test[:limit]
-
-
-def sequence_attributes(sequences: Sequences) -> Arrays:
-    """Start, step, length and final, float32 [n] each."""
-    return {name: getattr(sequences, name).astype(np.float32) for name in RANGES}
 
 
 def first_of_each_digit(labels: np.ndarray) -> list[int]:
@@ -107,7 +95,7 @@ def reconstructed_sequences(workspace: Workspace) -> tuple[Sequences, np.ndarray
 
     The first test sequences whose lengths are nearest to those that the report shows.
     """
-    test = held_out_sequences(workspace)
+    test = trained_splits(workspace).test
     chosen = [int(np.argmin(np.abs(test.length - length))) for length in (20, 24, 7, 13)]
     model = workspace.run("vae-sequences").model()
     return test[np.array(chosen)], *model.reconstruct(test[np.array(chosen)])
@@ -173,8 +161,8 @@ def sequence_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[
 
     The notes are Spearman's correlations of both dimensions with each attribute.
     """
-    test = held_out_sequences(workspace, 10_000)
-    attributes = sequence_attributes(test)
+    test = trained_splits(workspace).test[:10_000]
+    attributes = sequence_attributes(test, tuple(SEQUENCE_RANGES))
     clouds = []
     for name, title in titles.items():
         z_star = workspace.run(name).model().encode(test)
@@ -204,10 +192,10 @@ def thickness_grid(workspace: Workspace) -> Arrays:
 
 
 def rotation_grid(workspace: Workspace, name: str) -> Arrays:
-    """Figure 11: every digit at each of `ANGLES`, in the order of z*[1]; fields of `Grid`."""
+    """Figure 11: every digit at each of `ASKED_ANGLES`, in the order of z*[1]; fields of `Grid`."""
     oracle = workspace.run("oracles-mnist-r").model()
     model = workspace.run(name).model()
-    values = np.sort(model.lens.coordinate("rotation", ANGLES))
+    values = np.sort(model.lens.coordinate("rotation", ASKED_ANGLES))
     return _grid(model, values, partial(predict_rotation, oracle), partial(predict_digit, oracle))
 
 
@@ -247,7 +235,7 @@ def effects(workspace: Workspace, name: str, points: int = 41) -> Effects:
     return sweep_every_dimension(
         lambda z_star: decoded_attributes(*model.decode(z_star)),
         np.linspace(-2.0, 2.0, points),
-        RANGES,
+        SEQUENCE_RANGES,
         model.lens.latent_dim,
     )
 
@@ -287,49 +275,6 @@ def undone_examples(workspace: Workspace, digit: int = 3) -> Arrays:
         rows[f"{name}: and back"] = back
         rows[f"{name}: lost"] = np.abs(back - rows["x → z → x"])
     return rows
-
-
-def compared_with_filvm(workspace: Workspace) -> dict[str, dict[str, dict[str, Any]]]:
-    """Metrics of the FILVM and of the invertible lens: by data set, then by lens.
-
-    The FILVM's own metrics have no `way_back`; it is measured here, as the invertible lens's was.
-    """
-    found = {}
-    for task in ("mnist", "mnist-r", "sequences"):
-        run, invertible = workspace.run(f"filvm-{task}"), workspace.run(f"invertible-{task}")
-        limit = invertible.config()["settings"]["test_limit"]
-        way_back = round_trip_report(run.model(), *changed_samples(workspace, task, limit))
-        found[task] = {
-            "FILVM": {**run.metrics(), "way_back": way_back},
-            "InvertibleLens": invertible.metrics(),
-        }
-    return found
-
-
-def changed_samples(
-    workspace: Workspace, task: str, limit: int
-) -> tuple[np.ndarray, Arrays, Arrays]:
-    """Latents of test samples, their side information, and the change of one attribute.
-
-    MNIST: the digit three further on. MNIST-R: the opposite rotation. Sequences: the start of the
-    sequence before.
-    """
-    model = workspace.run(f"filvm-{task}").model()
-    if task == "mnist":
-        digits, thickness = mnist_with_thickness(workspace)
-        labels = digits.test_labels[:limit].astype(np.int64)
-        z = model.latents(to_float(digits.test_images[:limit]))
-        return z, {"digit": labels, "thickness": thickness[:limit]}, {"digit": (labels + 3) % 10}
-    if task == "mnist-r":
-        rotated = rotated_digits(workspace)
-        rows = rotated.one_test_rotation_each(limit)
-        angles = rotated.test_angles[rows].astype(np.float32)
-        known = {"digit": rotated.test_labels[rows], "rotation": angles}
-        return model.latents(to_float(rotated.test_images[rows])), known, {"rotation": -angles}
-    test = held_out_sequences(workspace, limit)
-    every = sequence_attributes(test)
-    known = {name: every[name] for name in model.lens.names}
-    return model.latents(test), known, {"start": np.roll(known["start"], 1)}
 
 
 def traversals(workspace: Workspace, sample: int = 0, steps: int = 9) -> dict[str, Arrays]:
