@@ -232,7 +232,7 @@ def time_reference(step: Step, folder: Path, command: list[str]) -> tuple[float,
     first = min(signs[0], next((moment - began for moment in requests if moment > began), end))
     for history in [folder / result / "history.csv" for result in step.results]:
         if history.is_file() and "seconds" in pd.read_csv(history):
-            # The first sign is the lock, before the import of TensorFlow; the next is an epoch's end.
+            # The first sign is the lock, before TensorFlow's import; the next is an epoch's end.
             first = max(first, signs[1] - float(pd.read_csv(history)["seconds"][0]))
     return first, end
 
@@ -256,7 +256,7 @@ def contents(folder: Path, results: tuple[str, ...]) -> dict[str, Any]:
 
 def content(path: Path) -> Any:
     if path.name in (".done", "saved_model.pb", "keras_metadata.pb", "fingerprint.pb"):
-        return "there"  # SavedModels number their nodes in no fixed order; .done is a digest of the rest
+        return "there"  # nodes have no fixed numbers; .done is a digest of the rest
     if path.name.startswith("variables."):
         import tensorflow as tf
 
@@ -343,9 +343,7 @@ def harass(name: str, kills: int, rng: random.Random, shared: Path) -> list[Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", nargs="*", help=f"default: all of {', '.join(STEPS)}")
-    parser.add_argument(
-        "--kills", type=int, default=20, help="number of kills per step (default: 20)"
-    )
+    parser.add_argument("--kills", type=int, default=20, help="kills per step (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--folder", type=Path, help="keeps the runs that steps need")
     arguments = parser.parse_args()
