@@ -63,14 +63,14 @@ VARIANTS := ilvm filvm-the-report-s-recipe filvm-ours without-ordered-softmax \
 	without-independence side-information-of-10 side-information-of-600-digits \
 	side-information-of-100-digits
 ABLATIONS := $(foreach variant,$(VARIANTS),$(patsubst %,ablations/$(variant)/seed-%,0 1 2))
-SERVED := vae-mnist vae-mnist-r vae-sequences ilvm-mnist filvm-mnist filvm-mnist-r filvm-sequences
+SERVED := $(filter vae-% ilvm-% filvm-%,$(REPORT))
 
 $(call done,vae-mnist vae-mnist-16 oracles-mnist): $(MNIST)
 $(call done,vae-mnist-r oracles-mnist-r): $(MNIST_R)
 $(call done,ilvm-mnist filvm-mnist filvm-mnist-report invertible-mnist $(ABLATIONS)): \
 	$(RUNS)/vae-mnist/.done $(RUNS)/oracles-mnist/.done $(THICKNESS)
 $(call done,filvm-mnist-r filvm-mnist-r-report invertible-mnist-r): \
-	$(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done
+	$(RUNS)/vae-mnist-r/.done $(RUNS)/oracles-mnist-r/.done $(MNIST_R)
 $(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report \
 	invertible-sequences): $(RUNS)/vae-sequences/.done
 $(RUNS)/filvm-mnist-morpho/.done: $(RUNS)/vae-mnist-16/.done $(MORPHOMETRICS)

@@ -122,7 +122,7 @@ def test_the_same_digits_found_again_leave_their_record_as_it_is(tmp_path):
 
 
 def test_a_step_of_another_process_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("filvm.files.PATIENCE", 0.0)
+    monkeypatch.setattr("filvm.files.LOCK_SECONDS", 0.0)
     with exclusive(tmp_path / "smoke" / "vae-mnist"):
         where = ["--profile", "smoke", "--runs", str(tmp_path)]
         assert main(["train", "vae-mnist", *where]) == 2
@@ -134,14 +134,13 @@ def test_a_step_of_another_process_is_refused_in_one_line(tmp_path, monkeypatch,
 def test_an_experiment_is_trained_after_what_it_needs(tmp_path, monkeypatch):
     trained = []
 
-    def train(experiment, run, **options):
-        trained.append((experiment.name, options["overrides"], options["deterministic"]))
+    def train(experiment, run, options):
+        trained.append((experiment.name, list(options.overrides)))
 
-    monkeypatch.setattr("filvm.experiments.run_experiment", train)
+    monkeypatch.setattr("filvm.experiments.catalogue.run_experiment", train)
     where = ["--profile", "smoke", "--runs", str(tmp_path)]
     assert main(["train", "ilvm-mnist", "--set", "epochs=3", *where]) == 0
-    names = ["vae-mnist", "oracles-mnist"]
-    assert trained == [*((n, (), False) for n in names), ("ilvm-mnist", ["epochs=3"], False)]
+    assert trained == [("vae-mnist", []), ("oracles-mnist", []), ("ilvm-mnist", ["epochs=3"])]
 
 
 def test_a_reader_that_ends_early_is_no_error():
