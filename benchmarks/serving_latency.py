@@ -28,10 +28,10 @@ EXPORT = """
 import sys
 from filvm.experiments.catalogue import MNIST
 from filvm.experiments.tasks import MNIST_ATTRIBUTES
-from filvm.lens import FILVM, LensPipeline
-from filvm.vae import ConvVAE
+from filvm.lens import LensPipeline
 from filvm.serving.export import export_model
-lens = FILVM(8, MNIST_ATTRIBUTES, hidden_units=MNIST.hidden_units)
+from filvm.vae import ConvVAE
+lens = MNIST.build(8, MNIST_ATTRIBUTES)
 export_model(LensPipeline(ConvVAE(8), lens), sys.argv[1], check=True)
 """
 
