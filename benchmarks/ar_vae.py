@@ -74,11 +74,11 @@ class ARVAE(ConvVAE):
 
     gamma, delta = 10.0, 1.0
 
-    def observations_of(self, data: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def unpack_observations(self, data: Any) -> tuple[tf.Tensor, tf.Tensor]:
         images, attributes, _ = keras.utils.unpack_x_y_sample_weight(data)
         return images, attributes
 
-    def losses_of(self, x: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch_losses(self, x: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         images, attributes = x
         z_mean, z_log_var = self.encoder(images, training=True)
         z = sample_gaussian(z_mean, z_log_var, seed)

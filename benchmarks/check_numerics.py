@@ -37,7 +37,7 @@ def without_xla() -> None:
 
 def with_missing_values() -> None:
     """Allow nan, which marks missing values, where side information is stacked."""
-    stack = Lens._stack_batch
+    stack = Lens.side_information_tensors
 
     def unchecked(*arguments):
         tf.debugging.disable_check_numerics()
@@ -46,7 +46,7 @@ def with_missing_values() -> None:
         finally:
             tf.debugging.enable_check_numerics()
 
-    Lens._stack_batch = unchecked
+    Lens.side_information_tensors = unchecked
 
 
 def with_needs(name: str) -> list[str]:

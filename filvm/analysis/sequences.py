@@ -54,7 +54,7 @@ def sequence_report(vae: SequenceVAE, sequences: Sequences) -> dict[str, object]
     in nats, in all and for each dimension.
     """
     z_mean, _ = vae.encode(sequences)
-    numbers, logits = vae.decoded(z_mean)
+    numbers, logits = vae.decoder_outputs(z_mean)
     errors = sequence_errors(sequences, numbers, np.argmax(logits, axis=1) + 1)
     total = errors.pop("absolute_error").sum()
     inside = np.arange(numbers.shape[1]) < sequences.length[:, np.newaxis]

@@ -1,19 +1,20 @@
-"""Lens models: from the latents z of a trained VAE to z*, whose dimensions mean something.
+"""The report's lens models: from the latents z of a trained VAE to z*, and back.
 
 A lens has a recognition model q(z*|z, s), a generative model p(z|z*), and a linear model p(s|z*) of
 the side information s (sections 2.3 and 2.4 of the report, Figures A5-A8; arXiv:1807.11143). It
 maximises equation (8), which is in `filvm.lens.objective`:
 
-    z_0 ~ q0 = N(mean, diag exp log_var),   z* = z_K = T_K(... T_1(z_0)),   T_k planar flows,
     mean, log_var, w, u, b = recognition(z, s)
+    z_0 ~ q0 = N(mean, diag exp log_var),   z* = z_K = T_K(... T_1(z_0)),   T_k planar flows
 
-Where s is not known, a secondary recognition network's approximation of q(s|z) stands in.
-`ILVM` predicts every attribute from all of z*, `FILVM` attribute j from z*_j alone.
+A secondary recognition network q(s|z) replaces missing values of s. `ILVM` predicts every attribute
+from all of z*, `FILVM` predicts attribute j from z*_j alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -21,17 +22,53 @@ import tf_keras as keras
 
 from filvm.data.side_information import Attribute, Categorical, Continuous
 from filvm.flows.posterior import PlanarFlows
-from filvm.lens.base import Lens, check_at_least
+from filvm.lens.attributes import encode_side_information, fill_missing
+from filvm.lens.base import Lens
 from filvm.lens.heads import LinearHead
 from filvm.lens.objective import (
+    attribute_log_likelihood,
     base_log_prob,
-    dependence,
-    gaussian_kernel,
+    free_dependence,
+    known_losses,
     objective,
-    spread,
     standard_normal_log_prob,
+    swap_attributes,
+    swap_losses,
 )
+from filvm.lens.training import check_at_least, dense_layers
 from filvm.vae.base import batch_noise, gaussian_log_likelihood, sample_gaussian
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z*|z, s), one distribution per row of the batch: a Gaussian through K planar flows.
+
+        z_0 ~ q0 = N(mean, diag exp log_var),   z* = T(z_0),   T = T_K o ... o T_1
+        log q(z*|z, s) = log q0(z_0) - log|det dT/dz_0|
+
+    Attributes:
+        flows: T, the same layer for every sample; the parameters are the sample's own.
+        mean, log_var: of q0, [n, d].
+        w, u: parameters of the flows, [n, K * d].
+        b: [n, K].
+    """
+
+    flows: PlanarFlows
+    mean: tf.Tensor
+    log_var: tf.Tensor
+    w: tf.Tensor
+    u: tf.Tensor
+    b: tf.Tensor
+
+    def center(self) -> tf.Tensor:
+        """T(mean), [n, d]."""
+        return self.flows(self.mean, self.w, self.u, self.b)[0]
+
+    def sample(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """A draw z* [n, d], its log q0(z_0) [n] and its log|det dT/dz_0| [n]."""
+        z_0 = sample_gaussian(self.mean, self.log_var, seed)
+        z_star, log_det = self.flows(z_0, self.w, self.u, self.b)
+        return z_star, base_log_prob(z_0, self.mean, self.log_var), log_det
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -39,13 +76,13 @@ class ILVM(Lens):
     """The interpretable lens variable model (section 2.3; Figures A5, A6 and A8).
 
     Args:
-        latent_dim: of z and z*.
-        side_information: the attributes; for an `FILVM`, attribute j owns z*_j.
-        num_flows: K planar flows.
+        latent_dim: dimensions d of z and z*.
+        side_information: the attributes; in an `FILVM`, attribute j owns z*_j.
+        num_flows: K, the number of planar flows.
         beta: weight of the KL part of equation (8).
         latent_variance: of the Gaussian p(z|z*), in standardised units.
-        kwargs: those of `Lens`. Only the secondary network trains with `latent_noise`: it counts
-            where few labels are known.
+        kwargs: of `Lens`. `latent_noise` is for the secondary network alone; it helps if few labels
+            are known.
 
     Networks, each a functional model:
         recognition: z, s -> mean and log_var [d], w and u [K * d], b [K].
@@ -78,19 +115,20 @@ class ILVM(Lens):
         self.latent_variance = latent_variance
         self.flows = PlanarFlows(num_flows)
         self.recognition = self._recognition_network()
-        self.secondary_recognition = self._secondary_recognition_network()
+        self.secondary_recognition = self.secondary_network()
         self.heads = self._linear_heads()
         self.generative = self._generative_network()
         self.trackers = [keras.metrics.Mean(name=name) for name in self.loss_names()]
-        self(tf.zeros([1, self.latent_dim]))  # lets Keras know the input's shape
+        self(tf.zeros([1, self.latent_dim]))  # sets the input's shape in Keras
 
-    # The networks.
+    # Networks.
 
     def _recognition_network(self) -> keras.Model:
         d, flows = self.latent_dim, self.num_flows
         z = keras.Input([d], name="z")
         side = [keras.Input([a.width], name=a.name) for a in self.attributes]
-        hidden = self._hidden(keras.layers.Concatenate(name="z_and_s")([z, *side]))
+        z_and_s = keras.layers.Concatenate(name="z_and_s")([z, *side])
+        hidden = dense_layers(z_and_s, self.hidden_units)
         outputs = [
             keras.layers.Dense(d, name="mean")(hidden),
             keras.layers.Dense(d, name="log_var")(hidden),
@@ -106,43 +144,51 @@ class ILVM(Lens):
     def _generative_network(self) -> keras.Model:
         z_star = keras.Input([self.latent_dim], name="z_star")
         read = [head(z_star) for head in self.heads]
-        hidden = self._hidden(self._generative_input(z_star, read))
+        hidden = dense_layers(self._generative_input(z_star, read), self.hidden_units)
         z = keras.layers.Dense(self.latent_dim, name="z")(hidden)
         return keras.Model(z_star, [z, *read], name="generative")
 
     def _generative_input(self, z_star: tf.Tensor, read: list[tf.Tensor]) -> tf.Tensor:
         return z_star
 
-    # The objective.
+    @property
+    def lens_variables(self) -> list[tf.Variable]:
+        """The variables that `lens_loss` trains; the heads are part of the generative network."""
+        return self.recognition.trainable_variables + self.generative.trainable_variables
 
-    def posterior(
-        self, z: tf.Tensor, encoded: list[tf.Tensor], seed: tf.Tensor | None
-    ) -> dict[str, tf.Tensor]:
-        """z* from q(z*|z, s), or without a seed from the base's mean, with terms 4 and 5.
+    # Losses.
 
-        `center` is where the flows take the base's mean.
-        """
-        mean, log_var, w, u, b = self.recognition([z, *encoded])
-        z_0 = mean if seed is None else sample_gaussian(mean, log_var, seed)
-        z_star, log_det = self.flows(z_0, w, u, b)
-        return {
-            "z_star": z_star,
-            "center": self.flows(mean, w, u, b)[0],
-            "log_q0": base_log_prob(z_0, mean, log_var),
-            "log_det": log_det,
-        }
+    def posterior(self, z: tf.Tensor, encoded: Sequence[tf.Tensor]) -> Posterior:
+        """q(z*|z, s) of standardised z [n, d] and s as network inputs, [n, width] each."""
+        return Posterior(self.flows, *self.recognition([z, *encoded]))
 
     def elbo_terms(
-        self, z: tf.Tensor, encoded: list[tf.Tensor], seed: tf.Tensor
+        self, posterior: Posterior, z: tf.Tensor, encoded: Sequence[tf.Tensor], seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """The terms of equation (8) for one draw of z_0, each [n], beside those of `posterior`."""
-        terms = self.posterior(z, encoded, seed)
-        generated, *read = self.generative(terms["z_star"])
-        terms["log_prior"] = standard_normal_log_prob(terms["z_star"])
-        terms["log_likelihood_z"] = gaussian_log_likelihood(z, generated, self.latent_variance)
-        for attribute, seen, output in zip(self.attributes, encoded, read, strict=True):
-            terms[f"log_likelihood_{attribute.name}"] = self.attribute_log_likelihood(
-                attribute, seen, output
+        """The terms of equation (8) for one draw of z*.
+
+        Args:
+            posterior: q(z*|z, s).
+            z: [n, d], standardised.
+            encoded: s as network inputs, [n, width] each.
+            seed: of the draw, int32 [2].
+
+        Returns:
+            The draw `z_star` [n, d], and [n] each, in nats: `log_prior`, `log_likelihood_z`,
+            `log_likelihood_<name>` of every attribute, `log_q0` and `log_det`.
+        """
+        z_star, log_q0, log_det = posterior.sample(seed)
+        generated, *read = self.generative(z_star)
+        terms = {
+            "z_star": z_star,
+            "log_q0": log_q0,
+            "log_det": log_det,
+            "log_prior": standard_normal_log_prob(z_star),
+            "log_likelihood_z": gaussian_log_likelihood(z, generated, self.latent_variance),
+        }
+        for attribute, inputs, output in zip(self.attributes, encoded, read, strict=True):
+            terms[f"log_likelihood_{attribute.name}"] = attribute_log_likelihood(
+                attribute, inputs, output
             )
         return terms
 
@@ -158,47 +204,47 @@ class ILVM(Lens):
             *(f"secondary_{name}" for name in self.names),
         ]
 
-    def losses_of(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch_losses(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         z = self.standardise(z)
-        approximations = self.secondary_outputs(z)
-        encoded = self.completed(side, approximations, seed)
-        terms = self.elbo_terms(z, encoded, seed)
+        scaling = self.attribute_mean, self.attribute_scale
+        known = encode_side_information(self.attributes, side, *scaling)
+        outputs = self.secondary_outputs(z)
+        encoded = fill_missing(self.attributes, known, outputs, seed)
+        posterior = self.posterior(z, encoded)
+        terms = self.elbo_terms(posterior, z, encoded, seed)
         losses = {name: tf.reduce_mean(terms[name]) for name in self.loss_names() if name in terms}
-        further, further_losses = self.further_losses(terms, encoded)
-        losses.update(further_losses)
+        penalty, penalties = self.penalties(posterior, terms["z_star"], encoded)
+        losses.update(penalties)
         elbo = tf.reduce_mean(objective(terms, self.beta, self.attribute_weights))
-        losses["lens_loss"] = further - elbo
+        losses["lens_loss"] = penalty - elbo
         if self.latent_noise:
             noise = batch_noise(tf.random.stateless_normal, z, seed + tf.constant([0, 2**30]))
-            approximations = self.secondary_outputs(z + self.latent_noise * noise)
-        losses.update(self.known_losses(side, approximations, "secondary"))
+            outputs = self.secondary_outputs(z + self.latent_noise * noise)
+        losses.update(known_losses(self.attributes, known, outputs, "secondary"))
         losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.names])
         losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]
         return losses
 
-    def further_losses(
-        self, terms: Mapping[str, tf.Tensor], encoded: list[tf.Tensor]
+    def penalties(
+        self, posterior: Posterior, z_star: tf.Tensor, encoded: Sequence[tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """What is asked beyond equation (8), weighted and summed, and by name: nothing here."""
+        """The losses beyond equation (8): their weighted sum, and each by name. Here none."""
         return tf.zeros([]), {}
-
-    def objectives(
-        self, losses: Mapping[str, tf.Tensor]
-    ) -> list[tuple[tf.Tensor, list[tf.Variable]]]:
-        lens = self.recognition.trainable_variables + self.generative.trainable_variables
-        secondary = self.secondary_recognition.trainable_variables
-        return [(losses["lens_loss"], lens), (losses["secondary_loss"], secondary)]
 
     # z <-> z*.
 
-    def infer_standardised(
+    def infer_tensors(
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
-        encoded = self.completed(side, self.secondary_outputs(z))
-        return self.posterior(z, encoded, seed)["z_star"]
+        z = self.standardise(z)
+        scaling = self.attribute_mean, self.attribute_scale
+        known = encode_side_information(self.attributes, side, *scaling)
+        encoded = fill_missing(self.attributes, known, self.secondary_outputs(z))
+        posterior = self.posterior(z, encoded)
+        return posterior.center() if seed is None else posterior.sample(seed)[0]
 
-    def generate_standardised(self, z_star: tf.Tensor) -> tf.Tensor:
-        return self.generative(z_star)[0]
+    def generate_tensors(self, z_star: tf.Tensor) -> tf.Tensor:
+        return self.restore(self.generative(z_star)[0])
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -213,25 +259,26 @@ class ILVM(Lens):
 class FILVM(ILVM):
     """The fixed interpretable lens variable model (section 2.4; Figure A7), and five amendments.
 
-    Head j sees z*_j alone, so dimension j comes to mean attribute j. Beyond the report, each a
-    switch of its own:
+    Head j reads z*_j alone, so dimension j represents attribute j. The amendments go beyond the
+    report, and each has a switch:
 
     Args:
-        ordered_softmax: the head of a label starts in order along its axis,
-            logits_k = g (a_k z*_j + c_k), class k winning between the prior's quantiles k/C and
-            (k + 1)/C (`filvm.lens.heads.ordered_softmax_start`).
-        informed_generative: the generative network is told what the heads read,
-            g(z*, softmax(head_0(z*_0)), head_1(z*_1), ...): still a function of z* alone, but it
-            need not learn a staircase, and label information leaves the other dimensions.
-        swap_weight: weight of swap consistency. Each sample is given the z*_j of another sample,
-            z is generated, and the secondary network, held fixed, must read the other's s_j back:
+        ordered_softmax: the head of a label starts with its classes in order along z*_j,
+            logits_k = g (a_k z*_j + c_k), class k most probable between the prior's quantiles k/C
+            and (k + 1)/C (`filvm.lens.heads.ordered_softmax_start`).
+        informed_generative: the generative network also gets the heads' outputs,
+            g(z*, softmax(head_0(z*_0)), head_1(z*_1), ...). It is still a function of z* alone, but
+            need not learn a step function, and the other dimensions need not carry the label.
+        swap_weight: weight of swap consistency. Each sample gets z*_j of another sample, z is
+            generated, and the secondary network, held fixed, must give the other's s_j:
             - swap_weight * sum_j log q(s_j' | z = g(z* with z*_j' in place of z*_j)). 0 is off.
-        positive_slopes: the head of a number starts at slope 1, so that a larger z*_j means more.
+        positive_slopes: the head of a number starts with slope 1, so that it rises with z*_j.
         independence_weight: weight of the dependence between side information and the dimensions
-            that no attribute owns (`filvm.lens.objective.dependence`), of draws from q(z*|z, s)
-            and of its centres, which `infer` gives: what a label says leaves them. 0 is off.
+            that no attribute owns (`filvm.lens.objective.free_dependence`), both for draws from
+            q(z*|z, s) and for its centres, which `infer` returns. It removes the information of a
+            label from those dimensions. 0 is off.
 
-    The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's own FILVM.
+    The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's FILVM.
     """
 
     default_weights: ClassVar = {Categorical: 30.0, Continuous: 60.0}
@@ -261,7 +308,7 @@ class FILVM(ILVM):
     def report_recipe(
         cls, latent_dim: int, side_information: Sequence[Attribute], **kwargs: Any
     ) -> FILVM:
-        """The report's FILVM: equation (8) with weights 1, heads from random starts."""
+        """The report's FILVM: equation (8) with weights 1, random initial heads, no amendments."""
         plain = {
             "ordered_softmax": False,
             "informed_generative": False,
@@ -285,51 +332,39 @@ class FILVM(ILVM):
     def _generative_input(self, z_star: tf.Tensor, read: list[tf.Tensor]) -> tf.Tensor:
         if not self.informed_generative:
             return z_star
-        told = [
+        inputs = [
             keras.layers.Softmax(name=f"read_{attribute.name}")(output)
             if isinstance(attribute, Categorical)
             else output
             for attribute, output in zip(self.attributes, read, strict=True)
         ]
-        return keras.layers.Concatenate(name="z_star_and_read")([z_star, *told])
+        return keras.layers.Concatenate(name="z_star_and_read")([z_star, *inputs])
 
     def loss_names(self) -> list[str]:
-        swapped = [f"swap_{name}" for name in self.names] if self.swap_weight else []
-        return super().loss_names() + swapped + (["dependence"] if self._judges_free() else [])
+        """The metrics of `ILVM`, and those of the amendments."""
+        swaps = [f"swap_{name}" for name in self.names] if self.swap_weight else []
+        return super().loss_names() + swaps + (["dependence"] if self._has_dependence() else [])
 
-    def _judges_free(self) -> bool:
+    def _has_dependence(self) -> bool:
         return self.independence_weight > 0 and self.latent_dim > len(self.attributes)
 
-    def further_losses(
-        self, terms: Mapping[str, tf.Tensor], encoded: list[tf.Tensor]
+    def penalties(
+        self, posterior: Posterior, z_star: tf.Tensor, encoded: Sequence[tf.Tensor]
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Swap consistency and dependence: their weighted sum, and each by name."""
         total, losses = tf.zeros([]), {}
         if self.swap_weight:
-            swapped = self.swap_losses(terms["z_star"], encoded, self.generate_standardised)
-            losses.update(swapped)
+            swapped = swap_attributes(z_star, len(self.attributes))
+            outputs = self.secondary_outputs(self.generative(swapped)[0])
+            losses.update(swap_losses(self.attributes, encoded, outputs))
             total += self.swap_weight * tf.add_n(list(losses.values()))
-        if self._judges_free():
+        if self._has_dependence():
             losses["dependence"] = sum(
-                self.free_dependence(terms[name], encoded) for name in ("z_star", "center")
+                free_dependence(self.attributes, codes, encoded)
+                for codes in (z_star, posterior.center())
             )
             total += self.independence_weight * losses["dependence"]
         return total, losses
-
-    def free_dependence(self, z_star: tf.Tensor, encoded: list[tf.Tensor]) -> tf.Tensor:
-        """How much the dimensions no attribute owns tell of the attributes, summed over these."""
-        # Of at most 256 samples, for the cost is quadratic. In units of their own spread, for a
-        # dimension that is hardly used can still rank samples by an attribute.
-        free = z_star[:256, len(self.attributes) :]
-        of_free = gaussian_kernel(free / (spread(free) + 1e-3))
-        total = tf.zeros([])
-        for attribute, seen in zip(self.attributes, encoded, strict=True):
-            seen = seen[:256]
-            if isinstance(attribute, Categorical):
-                of_attribute = tf.matmul(seen, seen, transpose_b=True)  # 1 where labels agree
-            else:
-                of_attribute = gaussian_kernel(seen, [1.0])
-            total += dependence(of_free, of_attribute)
-        return total
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -3,8 +3,8 @@
     a label:   p(s = k|z*) = softmax(psi z* + psi_0)_k
     a number:  p(s|z*) = N(psi . z* + psi_0, 1)
 
-In the ILVM a head sees all of z*. In the FILVM head j sees z*_j alone: then the dimension is the
-attribute's, and a value of the attribute has a coordinate on it.
+In the ILVM a head reads all of z*. In the FILVM head j reads z*_j alone: attribute j owns that
+dimension, and each of its values has a coordinate on it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ import tensorflow as tf
 import tf_keras as keras
 from scipy.special import ndtri
 
-# Where the prior's mass is; fine enough for class regions of a thousandth of it.
-GRID = np.linspace(-5.0, 5.0, 4001, dtype=np.float32)
+# Covers the prior's mass, and resolves class regions with a thousandth of it.
+PRIOR_POINTS = np.linspace(-5.0, 5.0, 4001, dtype=np.float32)
 
 
 def ordered_softmax_start(num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes a and offsets c with which class k wins between the prior's k-th and next quantile.
+    """Slopes a and offsets c that give the C classes equal shares of the prior, in order.
 
         a_k = k - (C - 1)/2,   c_k - c_{k-1} = -t_k,   t_k = Phi^-1(k/C),   sum_k c_k = 0
 
-    Two neighbours' logits are equal where a_k z + c_k = a_{k-1} z + c_{k-1}, which is z = t_k.
-    Returns two float32 arrays [num_classes].
+    The logits of neighbours are equal where a_k z + c_k = a_{k-1} z + c_{k-1}, which is z = t_k.
+    Class k is therefore the most probable one between t_k and t_{k+1}.
+
+    Args:
+        num_classes: C.
+
+    Returns:
+        a and c, float32 [num_classes].
     """
     slopes = np.arange(num_classes) - (num_classes - 1) / 2
     thresholds = ndtri(np.arange(1, num_classes) / num_classes)
@@ -35,36 +41,36 @@ def ordered_softmax_start(num_classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chain_of_neighbours(points: np.ndarray) -> np.ndarray:
-    """An order of points [n, d] in which each is near the next: a short path through all of them.
+    """The order of a short path through all points [n, d], as indices [n].
 
-    From each point in turn to the nearest that is left, the shortest of these paths, and then
-    stretches of it turned round as long as that shortens it (2-opt). Returns the indices [n].
+    The path starts as the shortest of the n greedy paths, which begin at each point and always go
+    to the nearest point that is left. Then parts of it are reversed while that shortens it (2-opt).
 
     >>> chain_of_neighbours(np.array([[0.0], [5.0], [1.0], [4.0]])).tolist()
     [0, 2, 3, 1]
     """
-    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     count = len(points)
 
     def length(path: list[int]) -> float:
-        return float(apart[path[:-1], path[1:]].sum())
+        return float(distances[path[:-1], path[1:]].sum())
 
     def greedy(path: list[int]) -> list[int]:
         while len(path) < count:
             left = [k for k in range(count) if k not in path]
-            path = [*path, min(left, key=lambda k: apart[path[-1], k])]
+            path = [*path, min(left, key=lambda k: distances[path[-1], k])]
         return path
 
     best = min((greedy([k]) for k in range(count)), key=length)
     while True:
-        turned = min(
+        reversed_part = min(
             (best[:i] + best[i:j][::-1] + best[j:] for j in range(2, count + 1) for i in range(j)),
             key=length,
             default=best,
         )
-        if length(turned) >= length(best) - 1e-9:
+        if length(reversed_part) >= length(best) - 1e-9:
             return np.array(best)
-        best = turned
+        best = reversed_part
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -73,16 +79,16 @@ class LinearHead(keras.layers.Layer):
 
     Args:
         units: number of classes, or 1 for a number.
-        dimension: the one dimension of z* it sees; None for all (ILVM).
-        start: "random" (Glorot), as the report's; "ordered" for a label that must share one
-            axis with all its classes,
+        dimension: the one dimension of z* that the head reads; None for all (ILVM).
+        start: initial values; all of g, a, c, psi are trained.
+            "random": Glorot, as in the report.
+            "ordered": for a label, whose classes share one axis,
 
-                logits_k = g (a_k z + c_k),   a, c of `ordered_softmax_start`,
+                logits_k = g (a_k z + c_k),   a, c from `ordered_softmax_start`.
 
-            for steep lines in order are what gradient descent does not reach from a random start;
-            "positive" for a number, psi = 1, so that more of z*_j is more of the attribute.
-            All of g, a, c, psi are trained.
-        gain: where g starts.
+            Gradient descent does not reach steep lines in order from a random start.
+            "positive": for a number, psi = 1, so that it rises with z*_j.
+        gain: initial g.
     """
 
     def __init__(
@@ -98,7 +104,10 @@ class LinearHead(keras.layers.Layer):
         if start not in ("random", "ordered", "positive"):
             raise ValueError(f"start is {start!r}; expected 'random', 'ordered' or 'positive'")
         if start != "random" and dimension is None:
-            raise ValueError(f"start {start!r} is for a head that sees one dimension")
+            raise ValueError(
+                f"dimension is None; expected a dimension of z* for start {start!r}: the head "
+                "reads that dimension alone"
+            )
         self.units = units
         self.dimension = dimension
         self.start = start
@@ -129,25 +138,27 @@ class LinearHead(keras.layers.Layer):
             z_star = z_star[:, self.dimension : self.dimension + 1]
         return self.read(z_star)
 
-    def read(self, seen: tf.Tensor) -> tf.Tensor:
-        """The head on what it sees of z*, [batch, 1] or [batch, d]."""
-        linear = tf.matmul(seen, self.kernel) + self.bias
+    def read(self, coordinates: tf.Tensor) -> tf.Tensor:
+        """The output for the dimensions that the head reads, [batch, 1] or all [batch, d]."""
+        linear = tf.matmul(coordinates, self.kernel) + self.bias
         return linear if self.gain is None else self.gain * linear
 
     def put_in_order(self, order: np.ndarray) -> None:
-        """Start anew with class order[k] between the prior's k-th and next quantile."""
+        """Reset the head, with class order[k] between the prior's quantiles k/C and (k + 1)/C."""
         slopes, offsets = ordered_softmax_start(self.units)
-        place = np.argsort(order)
-        self.kernel.assign(slopes[place][None, :])
-        self.bias.assign(offsets[place])
+        rank = np.argsort(order)
+        self.kernel.assign(slopes[rank][None, :])
+        self.bias.assign(offsets[rank])
 
     def label_coordinates(self) -> tf.Tensor:
         """E[z*_j | s = k] under the prior and this head, for every class k: [units].
 
-        It lies inside the region where class k wins, if there is one.
+        It lies inside the region where class k is the most probable one, if that region exists.
         """
-        log_joint = tf.nn.log_softmax(self.read(GRID[:, None])) - 0.5 * GRID[:, None] ** 2
-        return tf.linalg.matvec(tf.nn.softmax(log_joint, axis=0), GRID, transpose_a=True)
+        log_joint = (
+            tf.nn.log_softmax(self.read(PRIOR_POINTS[:, None])) - 0.5 * PRIOR_POINTS[:, None] ** 2
+        )
+        return tf.linalg.matvec(tf.nn.softmax(log_joint, axis=0), PRIOR_POINTS, transpose_a=True)
 
     def number_coordinate(self, scaled: tf.Tensor) -> tf.Tensor:
         """The z*_j at which the mean of the attribute is `scaled` (any shape)."""

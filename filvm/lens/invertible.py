@@ -1,17 +1,17 @@
-"""A lens that can be undone: z* = T(z), one invertible flow T for all samples.
+"""A lens with an exact inverse: z* = T(z), one invertible flow T for all samples.
 
-The flows of ILVM and FILVM have parameters of the sample's own, so an edited z* does not know which
-flows to go back through, and a generative network has to stand in (section 6 of the report). Here T
-is the same for every z, and generating is T^-1. To be minimised:
+The flows of ILVM and FILVM have parameters of the sample's own. An edited z* does not determine the
+flows of the way back, so those models need a generative network (section 6 of the report). Here T
+is the same for every z, and T^-1 generates. The loss is
 
     - log N(T(z); 0, I) - log |det dT/dz| - sum_j lambda_j log p(s_j|z*_j)
 
-and, with weights of their own, swap consistency and what the classifiers in T say of labels.
+plus swap consistency and the cross-entropy of the classifiers inside T, each with its weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,9 +20,16 @@ import tf_keras as keras
 
 from filvm.data.side_information import Attribute, Categorical, Continuous
 from filvm.flows.couplings import AffineCouplings
-from filvm.lens.base import Lens, check_at_least
+from filvm.lens.attributes import encode_side_information, fill_missing
+from filvm.lens.base import Lens
 from filvm.lens.heads import LinearHead, chain_of_neighbours
-from filvm.lens.objective import standard_normal_log_prob
+from filvm.lens.objective import (
+    known_losses,
+    standard_normal_log_prob,
+    swap_attributes,
+    swap_losses,
+)
+from filvm.lens.training import check_at_least
 from filvm.vae.base import batch_noise
 
 
@@ -30,26 +37,28 @@ from filvm.vae.base import batch_noise
 class InvertibleLens(Lens):
     """z* = T(z), z = T^-1(z*), and attribute j read from z*_j alone by a linear head.
 
-    Side information is for training only: z* is a function of z. A missing value drops its term of
-    the objective. The heads are those of the `FILVM`, and as there the secondary network, held
-    fixed, judges what is generated. A label's classes lie on their axis as a chain of neighbours: T
-    is continuous, so on the way from a 4 to a 9 of similar looks z*_0 passes all that is between.
+    z* is a function of z alone: side information is for training, and a missing value drops its
+    term of the loss. The heads are those of the `FILVM`. As there, the secondary network, held
+    fixed, tests generated latents. The classes of a label lie on their axis as a chain of
+    neighbours: T is continuous, so between a 4 and a similar 9, z*_0 passes every class that lies
+    between them.
 
     Args:
-        num_mixing: couplings of T, an `AffineCouplings`, before those of the dimensions that
-            attributes own.
-        num_couplings: those of the other dimensions, after them. As the generative network of the
-            `FILVM`, they are told what the heads of labels read, a softmax in place of a staircase.
-        coupling_units: of the hidden layers of these couplings' networks.
-        attribute_units: the same, of the couplings of the attributes' dimensions.
+        num_mixing: couplings of T (`AffineCouplings`) before those of the owned dimensions.
+        num_couplings: couplings of the other dimensions, after them. Like the generative network of
+            the `FILVM`, they get the softmax of the labels' heads, so that they need not learn a
+            step function.
+        coupling_units: sizes of the hidden layers of these couplings' networks.
+        attribute_units: the same for the couplings of the owned dimensions.
         swap_weight: weight of swap consistency, as in the `FILVM`. 0 is off.
-        coupling_weight: weight of -log p(s_j|.) for labels by the couplings of their dimensions,
-            which are classifiers: through the one number z*_j alone they would learn it slowly.
-        label_sharpness: of these classifiers' softmax in use; in training it is 1. The head's
-            cross-entropy wants a doubtful 2 or 7 in between, where neither is read; a softmax that
-            is sharp from the start leaves little to learn from. 1 is off.
-        kwargs: those of `Lens`. All of training is on latents with `latent_noise`, for the flow to
-            learn a density and not its points.
+        coupling_weight: weight of -log p(s_j|.) of the labels for the couplings of their
+            dimensions, which are classifiers. Through the single number z*_j they would learn
+            slowly.
+        label_sharpness: factor of these classifiers' logits in use; in training it is 1. The
+            cross-entropy of the head places a doubtful 2 or 7 between the two, where the head reads
+            neither; a softmax that is sharp in training has small gradients. 1 is off.
+        kwargs: of `Lens`. All losses are of latents with `latent_noise`, so that the flow learns a
+            density and not single points.
 
     >>> import numpy as np
     >>> from filvm.data.side_information import Categorical, Continuous
@@ -60,7 +69,7 @@ class InvertibleLens(Lens):
     """
 
     default_weights: ClassVar = {Categorical: 20.0, Continuous: 50.0}
-    # Where T is steep, as between labels, a z of float32 has too few digits to be found again.
+    # Where T is steep, as between labels, float32 has too few digits to recover z from z*.
     precision: ClassVar[Any] = np.float64
 
     def __init__(
@@ -94,7 +103,7 @@ class InvertibleLens(Lens):
                 attribute.width,
                 j,
                 "ordered" if isinstance(attribute, Categorical) else "positive",
-                gain=8.0,  # a flow starts as a rotation: to steeper steps it would find no way
+                gain=8.0,  # T starts as a rotation and cannot learn steeper steps
                 name=f"p_{attribute.name}",
             )
             for j, attribute in enumerate(self.attributes)
@@ -110,21 +119,21 @@ class InvertibleLens(Lens):
             owned_units=attribute_units,
             seed=self.seed,
         )
-        self.secondary_recognition = self._secondary_recognition_network()
+        self.secondary_recognition = self.secondary_network()
         self.trackers = [keras.metrics.Mean(name=name) for name in self.loss_names()]
-        # Lets Keras know the shapes; the flow asks the heads.
+        # Sets the shapes in Keras: first of the heads, which the flow calls.
         self.read(np.zeros([1, self.latent_dim]))
         self(tf.zeros([1, self.latent_dim]))
 
-    def _set_scaling(self, z: np.ndarray, side: np.ndarray) -> None:
+    def _set_units(self, z: np.ndarray, side: np.ndarray) -> None:
         fresh = not self.adapted.numpy()
-        super()._set_scaling(z, side)
+        super()._set_units(z, side)
         z = self.standardise(z).numpy()
         for head, attribute, labels in zip(self.heads, self.attributes, side.T, strict=True):
             if fresh and isinstance(attribute, Categorical):
-                # A class nobody has seen goes where the mean of all is.
-                of_class = [z[labels == k] for k in range(attribute.num_classes)]
-                centers = [part.mean(axis=0) if len(part) else z.mean(axis=0) for part in of_class]
+                # A class without samples has the mean of all samples as its centre.
+                classes = [z[labels == k] for k in range(attribute.num_classes)]
+                centers = [part.mean(axis=0) if len(part) else z.mean(axis=0) for part in classes]
                 head.put_in_order(chain_of_neighbours(np.array(centers)))
 
     def loss_names(self) -> list[str]:
@@ -134,64 +143,63 @@ class InvertibleLens(Lens):
         names += [f"secondary_{name}" for name in self.names]
         return names + ([f"swap_{name}" for name in self.names] if self.swap_weight else [])
 
-    def losses_of(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    @property
+    def lens_variables(self) -> list[tf.Variable]:
+        """The variables that `lens_loss` trains."""
+        heads = [variable for head in self.heads for variable in head.trainable_variables]
+        return [*self.flow.trainable_variables, *heads]
+
+    def batch_losses(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        attributes = self.attributes
         z = self.standardise(z)
         z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
-        z_star, log_det, guesses = self.flow(z)
+        z_star, log_det, logits = self.flow(z)
+        scaling = self.attribute_mean, self.attribute_scale
+        known = encode_side_information(attributes, side, *scaling)
         losses = {
             "log_prior": tf.reduce_mean(standard_normal_log_prob(z_star)),
             "log_det": tf.reduce_mean(log_det),
         }
         total = -losses["log_prior"] - losses["log_det"]
-        losses.update(self.known_losses(side, self.head_outputs(z_star), "head"))
+        read = [head(z_star) for head in self.heads]
+        losses.update(known_losses(attributes, known, read, "head"))
         for name, weight in self.attribute_weights.items():
             total += weight * losses[f"head_{name}"]
-        guess = iter(guesses)
-        guessed = [next(guess) if isinstance(a, Categorical) else None for a in self.attributes]
-        classified = self.known_losses(side, guessed, "coupling")
+        label_logits = iter(logits)
+        logits = [next(label_logits) if isinstance(a, Categorical) else None for a in attributes]
+        classified = known_losses(attributes, known, logits, "coupling")
         losses.update(classified)
         total += self.coupling_weight * sum(classified.values())
         outputs = self.secondary_outputs(z)
         if self.swap_weight:
-            completed = self.completed(side, outputs, seed)
-            swapped = self.swap_losses(z_star, completed, self.flow.inverse)
-            losses.update(swapped)
-            total += self.swap_weight * tf.add_n(list(swapped.values()))
+            encoded = fill_missing(attributes, known, outputs, seed)
+            generated = self.flow.inverse(swap_attributes(z_star, len(attributes)))
+            swaps = swap_losses(attributes, encoded, self.secondary_outputs(generated))
+            losses.update(swaps)
+            total += self.swap_weight * tf.add_n(list(swaps.values()))
         losses["lens_loss"] = total
-        secondary = self.known_losses(side, outputs, "secondary")
+        secondary = known_losses(attributes, known, outputs, "secondary")
         losses.update(secondary)
         losses["secondary_loss"] = tf.add_n(list(secondary.values()))
         losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]
         return losses
 
-    def head_outputs(self, z_star: tf.Tensor) -> list[tf.Tensor]:
-        """z* -> for every attribute its logits [n, classes] or scaled mean [n, 1]."""
-        return [head(z_star) for head in self.heads]
+    # z <-> z*, computed in double precision; the result has the precision of the input.
 
-    def objectives(
-        self, losses: Mapping[str, tf.Tensor]
-    ) -> list[tuple[tf.Tensor, list[tf.Variable]]]:
-        lens = [*self.flow.trainable_variables]
-        for head in self.heads:
-            lens += head.trainable_variables
-        secondary = self.secondary_recognition.trainable_variables
-        return [(losses["lens_loss"], lens), (losses["secondary_loss"], secondary)]
-
-    # z <-> z*, computed in double precision; the answer has the precision of what was asked.
-
-    def infer_standardised(
+    def infer_tensors(
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """T(z), whatever is known of s. With a seed, of z with the noise of training."""
+        """T(z), for any side information. With a seed, T of z with the noise of training."""
+        z = self.standardise(z)
         if seed is not None:
             z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
         z_star = self.flow(tf.cast(z, tf.float64), self.label_sharpness)[0]
         return tf.cast(z_star, z.dtype)
 
-    def generate_standardised(self, z_star: tf.Tensor) -> tf.Tensor:
+    def generate_tensors(self, z_star: tf.Tensor) -> tf.Tensor:
         z_star = tf.convert_to_tensor(z_star)
         z = self.flow.inverse(tf.cast(z_star, tf.float64), self.label_sharpness)
-        return tf.cast(z, z_star.dtype)
+        return self.restore(tf.cast(z, z_star.dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {

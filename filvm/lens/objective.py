@@ -3,10 +3,10 @@
     beta log p(z_K) + log p(z|z_K) + sum_j lambda_j log p(s_j|z_K)
         - beta log q0(z_0) + beta sum_k log|det J_k(z_k)|,        z_0 ~ q0,  z* = z_K
 
-Its five terms are numbered as in the report's list below equation (6). lambda_j is 1 in the report;
-here every attribute has a weight. Term 2 is `filvm.vae.base.gaussian_log_likelihood` with the
-generative network's mean and a fixed variance: the report's negative squared error, up to a factor.
-All results are [batch], in nats.
+The five terms have the numbers of the report's list below equation (6). lambda_j is 1 in the
+report; here every attribute has a weight. Term 2 is `filvm.vae.base.gaussian_log_likelihood` with
+the generative network's mean and a fixed variance: the report's negative squared error, up to a
+factor. The terms are [batch], in nats. Below them are the losses that only some lenses use.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from filvm.data.side_information import Attribute, Categorical
+from filvm.lens.attributes import Encoded
 from filvm.vae.base import LOG_2_PI
 
 
@@ -26,7 +28,7 @@ def standard_normal_log_prob(z_star: tf.Tensor) -> tf.Tensor:
 def categorical_log_likelihood(probabilities: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Term 3 for a label: sum_k q_k log softmax(logits)_k, both tensors [batch, classes].
 
-    q is one-hot where the label is known, and the secondary network's distribution where it is not.
+    q is one-hot for one label, or any distribution over the labels.
     """
     return -tf.nn.softmax_cross_entropy_with_logits(labels=probabilities, logits=logits)
 
@@ -34,6 +36,21 @@ def categorical_log_likelihood(probabilities: tf.Tensor, logits: tf.Tensor) -> t
 def continuous_log_likelihood(value: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
     """Term 3 for a number: a Gaussian of variance 1, both tensors [batch, 1] and scaled."""
     return -0.5 * tf.reduce_sum(tf.square(value - mean) + LOG_2_PI, axis=-1)
+
+
+def attribute_log_likelihood(
+    attribute: Attribute, encoded: tf.Tensor, output: tf.Tensor
+) -> tf.Tensor:
+    """Term 3 for any attribute, log p(s_j|.), [batch].
+
+    Args:
+        attribute: a label or a number.
+        encoded: s_j as a network input, [batch, width]: see `filvm.lens.attributes`.
+        output: logits [batch, classes] or scaled mean [batch, 1].
+    """
+    if isinstance(attribute, Categorical):
+        return categorical_log_likelihood(encoded, output)
+    return continuous_log_likelihood(encoded, output)
 
 
 def base_log_prob(z_0: tf.Tensor, z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
@@ -59,8 +76,73 @@ def objective(
     return beta * negative_kl + terms["log_likelihood_z"] + tf.add_n(side)
 
 
+def known_losses(
+    attributes: Sequence[Attribute],
+    encoded: Sequence[Encoded],
+    outputs: Sequence[tf.Tensor | None],
+    prefix: str,
+) -> dict[str, tf.Tensor]:
+    """Mean of -log p(s_j|.) over the samples of the batch with a known s_j, 0 if there are none.
+
+    Args:
+        attributes: in the order of the other arguments.
+        encoded: network input [batch, width] and where it is known, bool [batch, 1].
+        outputs: logits [batch, classes] or scaled means [batch, 1]; None leaves an attribute out.
+        prefix: of the names.
+
+    Returns:
+        Scalars in nats, named <prefix>_<attribute>.
+    """
+    losses = {}
+    for attribute, (inputs, known), output in zip(attributes, encoded, outputs, strict=True):
+        if output is None:
+            continue
+        weight = tf.cast(known[:, 0], tf.float32)
+        log_likelihood = attribute_log_likelihood(attribute, inputs, output)
+        losses[f"{prefix}_{attribute.name}"] = -tf.math.divide_no_nan(
+            tf.reduce_sum(weight * log_likelihood), tf.reduce_sum(weight)
+        )
+    return losses
+
+
+def swap_attributes(z_star: tf.Tensor, count: int) -> tf.Tensor:
+    """z_star [batch, d] with each of its first `count` dimensions taken from another sample.
+
+    Dimension j comes from the row j + 1 before. Batches are shuffled, so that row is a random
+    sample, and the attributes are swapped independently of each other.
+    """
+    columns = [tf.roll(z_star[:, j : j + 1], j + 1, axis=0) for j in range(count)]
+    return tf.concat([*columns, z_star[:, count:]], axis=1)
+
+
+def swap_losses(
+    attributes: Sequence[Attribute], encoded: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Mean of -log q(s_j'|z'), the swap consistency of every attribute.
+
+    z' is generated from z* with z*_j' in place of z*_j (`swap_attributes`), and s_j' belongs to
+    the sample of z*_j'.
+
+    Args:
+        attributes: in the order of the other arguments.
+        encoded: s as network inputs, before the swap: [batch, width] each.
+        outputs: logits or scaled means of the secondary recognition network for z'.
+
+    Returns:
+        Scalars in nats, named swap_<attribute>.
+    """
+    return {
+        f"swap_{attribute.name}": -tf.reduce_mean(
+            attribute_log_likelihood(attribute, tf.roll(inputs, j + 1, axis=0), output)
+        )
+        for j, (attribute, inputs, output) in enumerate(
+            zip(attributes, encoded, outputs, strict=True)
+        )
+    }
+
+
 def spread(x: tf.Tensor) -> tf.Tensor:
-    """Standard deviation of each column of x [n, d]; with a gradient, 0, where nothing varies."""
+    """Standard deviation of each column of x [n, d]; its gradient is 0 for a constant column."""
     return tf.sqrt(tf.maximum(tf.math.reduce_variance(x, axis=0), 1e-12))
 
 
@@ -71,14 +153,14 @@ def gaussian_kernel(x: tf.Tensor, widths: Sequence[float] = (0.7, 1.5, 3.0)) -> 
 
 
 def dependence(k_x: tf.Tensor, k_y: tf.Tensor) -> tf.Tensor:
-    """How much two variables have to do with each other, from their kernel matrices [n, n].
+    """Statistical dependence of two variables x and y, from their kernel matrices [n, n].
 
         HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y))
 
     with the unbiased estimate of the Hilbert-Schmidt independence criterion (Song et al. 2007,
-    arXiv:0704.2668, equation 5): 0 on average for independent variables, whatever n, and 1 for a
-    variable and itself. The denominator only scales: nothing flows back through it. A scalar; 0 for
-    fewer than 4 samples.
+    arXiv:0704.2668, equation 5): 0 on average for independent variables at any n, and 1 for a
+    variable and itself. No gradient flows through the denominator. Returns a scalar, 0 for fewer
+    than 4 samples.
     """
     enough = tf.shape(k_x)[0] >= 4
     n = tf.where(enough, tf.cast(tf.shape(k_x)[0], k_x.dtype), 4.0)
@@ -96,3 +178,33 @@ def dependence(k_x: tf.Tensor, k_y: tf.Tensor) -> tf.Tensor:
     k_x, k_y = k_x * without_diagonal, k_y * without_diagonal
     scale = tf.sqrt(tf.maximum(hsic(k_x, k_x), 1e-3) * tf.maximum(hsic(k_y, k_y), 1e-3))
     return tf.where(enough, hsic(k_x, k_y) / tf.stop_gradient(scale), 0.0)
+
+
+def free_dependence(
+    attributes: Sequence[Attribute], z_star: tf.Tensor, encoded: Sequence[tf.Tensor]
+) -> tf.Tensor:
+    """`dependence` of each attribute and the dimensions that no attribute owns, summed.
+
+    The kernel of a label is 1 for two samples of one label and 0 otherwise; that of a number is
+    Gaussian. The free dimensions are divided by their standard deviations, because a dimension that
+    is hardly used can still rank samples by an attribute.
+
+    Args:
+        attributes: attribute j owns dimension j.
+        z_star: [batch, d]. The first 256 rows count, because the cost is quadratic.
+        encoded: s as network inputs, [batch, width] each.
+
+    Returns:
+        A scalar.
+    """
+    free = z_star[:256, len(attributes) :]
+    free_kernel = gaussian_kernel(free / (spread(free) + 1e-3))
+    total = tf.zeros([])
+    for attribute, inputs in zip(attributes, encoded, strict=True):
+        inputs = inputs[:256]
+        if isinstance(attribute, Categorical):
+            attribute_kernel = tf.matmul(inputs, inputs, transpose_b=True)
+        else:
+            attribute_kernel = gaussian_kernel(inputs, [1.0])
+        total += dependence(free_kernel, attribute_kernel)
+    return total

@@ -16,20 +16,20 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.lens.base import Lens
-from filvm.serving.signatures import Served
+from filvm.serving.signatures import Served, lens_signatures
 from filvm.vae.base import VAE
 
 
 @keras.utils.register_keras_serializable(package="filvm")
 class LensPipeline(Served, keras.Model):
-    """Observations in, observations out, and in between a z* whose dimensions mean something.
+    """Observations to z*, whose dimensions represent attributes, and back to observations.
 
     Args:
-        vae: a trained `VAE`; its latents must be those the lens was trained on.
-        lens: a trained lens.
+        vae: a trained `VAE`.
+        lens: a trained lens, trained on the latents of that VAE.
 
-    Attributes have their own units, labels or pixels or degrees, everywhere. Observations are what
-    the VAE takes: images float32 [n, 28, 28, 1] in [0, 1], for one.
+    Attributes have their own units everywhere: labels, pixels, degrees. Observations are the VAE's
+    inputs, such as images float32 [n, 28, 28, 1] in [0, 1].
 
     >>> from filvm.data.side_information import Categorical
     >>> from filvm.vae.conv import ConvVAE
@@ -46,22 +46,18 @@ class LensPipeline(Served, keras.Model):
         super().__init__(**kwargs)
         if vae.latent_dim != lens.latent_dim:
             raise ValueError(
-                f"the VAE has {vae.latent_dim} latent dimensions and the lens {lens.latent_dim}; "
-                "a lens works on the latents it was trained on"
+                f"latent_dim of the lens is {lens.latent_dim}; expected the VAE's, "
+                f"{vae.latent_dim}: use the VAE that the lens was trained with"
             )
         self.vae = vae
         self.lens = lens
-        observation = vae.encoder.inputs[0]
-        self.observation_spec = tf.TensorSpec(
-            observation.shape, tf.float32, vae.encoder.input_names[0]
-        )
-        example = tf.zeros([1, *observation.shape[1:]])
+        example = tf.zeros([1, *vae.observation_spec.shape[1:]])
         if not vae.built:
             vae(example)
-        self(example)  # lets Keras know the input's shape
+        self(example)  # sets the input's shape in Keras
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """x -> z*, deterministic, with side information inferred."""
+        """x -> z*, deterministic, with inferred side information."""
         z_mean, _ = self.vae.encoder(x, training=False)
         return self.lens(z_mean)
 
@@ -73,9 +69,9 @@ class LensPipeline(Served, keras.Model):
         sampled: bool = False,
         seed: int | None = None,
     ) -> np.ndarray:
-        """x -> z* [n, latent_dim]; side information is inferred where it is not given.
+        """x -> z* [n, latent_dim]; missing side information is inferred.
 
-        The other arguments are those of the lens's `infer`; `sampled` draws z* and not z.
+        The other arguments are those of the lens's `infer`; `sampled` draws z*, not z.
         """
         return self.lens.infer(self.latents(x), side_information, sampled=sampled, seed=seed)
 
@@ -84,24 +80,30 @@ class LensPipeline(Served, keras.Model):
         return self.vae.decode(self.lens.generate(z_star))
 
     def reconstruct(self, x: np.ndarray) -> Any:
-        """x -> z -> z* -> z -> x: what is left of x after the lens."""
+        """x -> z -> z* -> z -> x."""
         return self.decode(self.encode(x))
 
     def predict_side_information(
         self, x: np.ndarray, *, probabilities: bool = False
     ) -> dict[str, np.ndarray]:
-        """What the secondary recognition network reads off x, by name."""
+        """The secondary recognition network's labels and numbers for x, as the lens's method."""
         return self.lens.predict_side_information(self.latents(x), probabilities=probabilities)
 
     def manipulate(self, x: np.ndarray, **attributes: Any) -> Any:
-        """Observations with attributes changed and the rest kept, e.g. `manipulate(x, digit=3)`.
+        """Observations with changed attributes, e.g. `manipulate(x, digit=3)`.
 
-        Values are labels and numbers in the attributes' own units, one for all samples or [n].
+        Args:
+            x: observations [n, ...].
+            attributes: labels and numbers in their own units, scalars or [n]. The other attributes
+                and dimensions of z* keep their values.
+
+        Returns:
+            As `decode`.
         """
         return self.vae.decode(self.lens.manipulate(self.latents(x), **attributes))
 
     def sample(self, n: int, *, seed: int | None = None, **attributes: Any) -> Any:
-        """n observations from the prior of z*, with attributes set as asked."""
+        """n observations from the prior of z*, with attributes at the given values."""
         return self.vae.decode(self.lens.sample(n, seed=seed, **attributes))
 
     def latents(self, x: np.ndarray) -> np.ndarray:
@@ -112,7 +114,7 @@ class LensPipeline(Served, keras.Model):
     def get_config(self) -> dict[str, Any]:
         config = {"vae": self.vae, "lens": self.lens}
         config = {name: keras.utils.serialize_keras_object(part) for name, part in config.items()}
-        for part in config.values():  # their optimisers are not in the file either
+        for part in config.values():  # without the optimisers, like the weights
             part.pop("compile_config", None)
         return {"name": self.name, **config}
 
@@ -122,22 +124,17 @@ class LensPipeline(Served, keras.Model):
         vae, lens = deserialize(config["vae"]), deserialize(config["lens"])
         return cls(vae, lens, name=config["name"])
 
-    def _latents_of(self, x: tf.Tensor) -> tf.Tensor:
-        self.vae.check_tensors(x)
-        return self.vae.encoder(x)[0]
-
-    def _decode_tensors(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
-        observed = tf.nest.flatten(self.vae.observation(self.vae.decoder(z)))
-        names = [self.observation_spec.name, "lengths"]  # a sequence brings its length
-        return {
-            name: tf.cast(tensor, tf.float32) for name, tensor in zip(names, observed, strict=False)
-        }
-
     def signatures(self) -> dict[str, Any]:
-        """The named functions of the SavedModel: what a serving client can ask for."""
-        return self.lens.signatures_through(
-            self.observation_spec, self._latents_of, self._decode_tensors
-        )
+        """The named functions of the SavedModel, for serving clients."""
+
+        def encoder(x: tf.Tensor) -> tf.Tensor:
+            self.vae.check_tensors(x)
+            return self.vae.encoder(x)[0]
+
+        def decoder(z: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.vae.named(self.vae.observation(self.vae.decoder(z)))
+
+        return lens_signatures(self.lens, self.vae.observation_spec, encoder, decoder)
 
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
         """As `Served.save`, without the optimisers of its parts."""
@@ -147,9 +144,10 @@ class LensPipeline(Served, keras.Model):
 
 @contextlib.contextmanager
 def _without_optimizers(*models: keras.Model) -> Iterator[None]:
-    """Leave out of a file the optimisers that a pipeline's parts were trained with.
+    """Remove the optimisers of models while they are saved, and put them back.
 
-    Adam's moments are twice the weights, and `include_optimizer` speaks of the pipeline's own.
+    Adam's moments are twice the size of the weights. Keras' `include_optimizer` affects the
+    optimiser of the saved model alone, not those of its parts.
     """
     compiled = [model for model in models if getattr(model, "optimizer", None) is not None]
     optimizers = [model.optimizer for model in compiled]

@@ -1,27 +1,29 @@
-"""Signatures of a SavedModel that refuse malformed requests.
+"""Signatures of the SavedModels: the functions of a VAE or a lens that a serving client can call.
 
-A graph does not check what it is fed. An image of the wrong rank ends the server's whole process
-(the convolution's kernel asserts), images of 27 x 27 pixels are answered as if they were of 28, and
-49 of 30 x 30 come back as 64 answers. So what a client sends is checked inside the graph, where a
-server does it too; the client gets INVALID_ARGUMENT (HTTP 400) with one sentence.
+A graph does not check its input by itself. An image of the wrong rank ends the server's process (an
+assertion of the convolution kernel), a graph for 28 x 28 pixels answers for images of 27 x 27, and
+49 images of 30 x 30 come back as 64 answers. So every signature checks its input inside the graph,
+on the server too; the client gets INVALID_ARGUMENT (HTTP 400) with one sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from filvm.data.side_information import Categorical
+
 Tensors = dict[str, tf.Tensor]
+Signature = tf.types.experimental.GenericFunction
 
 
-def signature(
-    *specs: tf.TensorSpec,
-) -> Callable[[Callable[[Tensors], Tensors]], tf.types.experimental.GenericFunction]:
-    """Make a function of named tensors a `tf.function` that checks their shapes.
+def signature(*specs: tf.TensorSpec) -> Callable[[Callable[[Tensors], Tensors]], Signature]:
+    """A decorator: a function of named tensors becomes a `tf.function` that checks their shapes.
 
-    Args: one spec per input, of the shape [None, ...]: any batch size, the same for all inputs.
+    Args:
+        specs: one per input, of shape [None, ...]: any batch size, the same for all inputs.
 
     >>> @signature(tf.TensorSpec([None, 2], tf.float32, "z"))
     ... def double(inputs):
@@ -30,9 +32,7 @@ def signature(
     array([[2., 2.]], dtype=float32)
     """
 
-    def decorate(
-        function: Callable[[Tensors], Tensors],
-    ) -> tf.types.experimental.GenericFunction:
+    def decorate(function: Callable[[Tensors], Tensors]) -> Signature:
         @tf.function(input_signature=[{spec.name: spec for spec in specs}])
         def checked(inputs: Tensors) -> Tensors:
             tensors = [tf.ensure_shape(inputs[spec.name], spec.shape) for spec in specs]
@@ -56,12 +56,131 @@ def require(condition: tf.Tensor, message: str) -> None:
     tf.debugging.Assert(tf.reduce_all(condition), [message])
 
 
-class Served:
-    """What makes a `keras.Model` one that TensorFlow Serving loads: its own named signatures."""
+def vae_signatures(vae: Any) -> dict[str, Signature]:
+    """The signatures of a `filvm.vae.VAE`.
 
-    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        reconstruct (the default)   x -> x
+        encode                      x -> z_mean, z_log_var
+        decode                      z -> x
+
+    Args:
+        vae: x and its outputs have the names of its `observation_spec` and `named`.
+    """
+    observed = vae.observation_spec
+    z = tf.TensorSpec([None, vae.latent_dim], tf.float32, "z")
+
+    @signature(observed)
+    def reconstruct(inputs: Tensors) -> Tensors:
+        vae.check_tensors(inputs[observed.name])
+        return vae.named(vae(inputs[observed.name]))
+
+    @signature(observed)
+    def encode(inputs: Tensors) -> Tensors:
+        vae.check_tensors(inputs[observed.name])
+        z_mean, z_log_var = vae.encoder(inputs[observed.name])
+        return {"z_mean": z_mean, "z_log_var": z_log_var}
+
+    @signature(z)
+    def decode(inputs: Tensors) -> Tensors:
+        return vae.named(vae.observation(vae.decoder(inputs["z"])))
+
+    return {
+        "serving_default": reconstruct,
+        "reconstruct": reconstruct,
+        "encode": encode,
+        "decode": decode,
+    }
+
+
+def lens_signatures(
+    lens: Any,
+    observed: tf.TensorSpec,
+    encoder: Callable[[tf.Tensor], tf.Tensor],
+    decoder: Callable[[tf.Tensor], Tensors],
+) -> dict[str, Signature]:
+    """The signatures of a `filvm.lens.Lens`, alone or behind a VAE.
+
+        encode (the default)           x -> z_star, every attribute
+        encode_with_side_information   x, every attribute (-1 or nan: missing) -> the same
+        decode                         z_star -> x
+        manipulate                     x, dimension, value -> x with that coordinate of z*
+
+    Args:
+        lens: maps z to z* and back.
+        observed: the input x.
+        encoder: x -> z [n, d].
+        decoder: z [n, d] -> x, as named outputs.
+    """
+    d = lens.latent_dim
+    z_star = tf.TensorSpec([None, d], tf.float32, "z_star")
+    attributes = [tf.TensorSpec([None], tf.float32, name) for name in lens.names]
+    dimension = tf.TensorSpec([None], tf.int32, "dimension")
+    value = tf.TensorSpec([None], tf.float32, "value")
+
+    @signature(observed)
+    def encode(inputs: Tensors) -> Tensors:
+        z = encoder(inputs[observed.name])
+        return _encoded(lens, z, lens.all_missing(z))
+
+    @signature(observed, *attributes)
+    def encode_with_side_information(inputs: Tensors) -> Tensors:
+        z = encoder(inputs[observed.name])
+        _require_labels(lens.attributes, inputs)
+        return _encoded(lens, z, lens.side_information_tensors(inputs))
+
+    @signature(z_star)
+    def decode(inputs: Tensors) -> Tensors:
+        return decoder(lens.generate_tensors(inputs["z_star"]))
+
+    @signature(observed, dimension, value)
+    def manipulate(inputs: Tensors) -> Tensors:
+        dimension, value = inputs["dimension"], inputs["value"]
+        require(
+            (dimension >= 0) & (dimension < d), f"dimension must hold integers from 0 to {d - 1}"
+        )
+        require(tf.math.is_finite(value), "value must hold finite numbers")
+        chosen = tf.one_hot(dimension, d) > 0
+        coordinates = tf.where(chosen, value[:, tf.newaxis], float("nan"))
+        return decoder(lens.manipulate_tensors(encoder(inputs[observed.name]), coordinates))
+
+    return {
+        "serving_default": encode,
+        "encode": encode,
+        "encode_with_side_information": encode_with_side_information,
+        "decode": decode,
+        "manipulate": manipulate,
+    }
+
+
+def _encoded(lens: Any, z: tf.Tensor, side: tf.Tensor) -> Tensors:
+    """z* [n, d], and every attribute [n]: the known value of `side`, else the inferred one."""
+    inferred = lens.predict_side_information_tensors(z)
+    outputs = {"z_star": lens.infer_tensors(z, side)}
+    for j, name in enumerate(lens.names):
+        known = side[:, j]
+        outputs[name] = tf.where(tf.math.is_finite(known), known, inferred[name])
+    return outputs
+
+
+def _require_labels(attributes: Any, values: Mapping[str, tf.Tensor]) -> None:
+    """Fail, in the graph, if a label is neither a class, nor -1, nor nan."""
+    for attribute in attributes:
+        if isinstance(attribute, Categorical):
+            label, last = values[attribute.name], attribute.num_classes - 1
+            require(
+                tf.math.is_nan(label)
+                | (label == -1)
+                | ((label >= 0) & (label <= last) & (label == tf.floor(label))),
+                f"{attribute.name} must hold labels from 0 to {last}, or -1 where missing",
+            )
+
+
+class Served:
+    """Mix-in for a `keras.Model` with named signatures, which TensorFlow Serving can load."""
+
+    def signatures(self) -> dict[str, Signature]:
         """The named functions of the SavedModel, `serving_default` among them."""
-        raise NotImplementedError(f"{type(self).__name__} names no serving signatures")
+        raise NotImplementedError(f"{type(self).__name__} has no method signatures")
 
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`."""
@@ -70,8 +189,9 @@ class Served:
         super().save(filepath, *args, **kwargs)
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """A loaded model is built by its constructor; Keras would trace it only to find the same.
+        """Mark a loaded model as built, because its constructor builds it.
 
-        That is half of the seconds it takes to load a `SequenceVAE`, with its unrolled GRUs.
+        Keras would trace it again, which takes half of the time to load a `SequenceVAE`, with its
+        unrolled GRUs.
         """
         self.built = True

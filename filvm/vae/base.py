@@ -1,4 +1,4 @@
-"""What every variational autoencoder here shares: the ELBO, training, encoding, saving.
+"""The base of every variational autoencoder: the ELBO, training, encoding, saving.
 
     log p(x) >= E_q(z|x)[log p(x|z)] - KL(q(z|x) || p(z))            (Kingma and Welling 2014)
 
@@ -15,17 +15,21 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.serving.signatures import Served
+from filvm.serving.signatures import Served, vae_signatures
 
-PREDICT_BATCH = 1024
+PREDICT_BATCH = 1024  # rows per call of a network on arrays
 LOG_2_PI = float(np.log(2.0 * np.pi))
 
 
 def gaussian_kl(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
     """KL(N(m, s^2) || N(0, 1)) = (s^2 + m^2 - 1 - ln s^2) / 2, in nats, element by element.
 
-    Args: `z_mean` and `z_log_var` = ln s^2, any equal shapes. Returns that shape, never negative.
-    Source: appendix B of arXiv:1312.6114.
+    Args:
+        z_mean: m, any shape.
+        z_log_var: ln s^2, the same shape.
+
+    Returns:
+        That shape, never negative. Source: appendix B of arXiv:1312.6114.
     """
     return 0.5 * (tf.math.expm1(z_log_var) - z_log_var + tf.square(z_mean))
 
@@ -33,7 +37,12 @@ def gaussian_kl(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
 def bernoulli_log_likelihood(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """sum_i x_i ln p_i + (1 - x_i) ln(1 - p_i), p = sigmoid(logits), over all axes but the first.
 
-    Args: `x` in [0, 1] and `logits`, both [batch, ...]. Returns [batch], in nats.
+    Args:
+        x: in [0, 1], [batch, ...].
+        logits: [batch, ...].
+
+    Returns:
+        [batch], in nats.
     """
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
     return -tf.reduce_sum(cross_entropy, axis=tf.range(1, tf.rank(x)))
@@ -42,7 +51,12 @@ def bernoulli_log_likelihood(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 def gaussian_log_likelihood(x: tf.Tensor, mean: tf.Tensor, variance: float) -> tf.Tensor:
     """sum_i -((x_i - mean_i)^2 / variance + ln(2 pi variance)) / 2, over all axes but the first.
 
-    Args: `x` and `mean`, both [batch, ...]; `variance` > 0, fixed. Returns [batch], in nats.
+    Args:
+        x, mean: [batch, ...].
+        variance: fixed, > 0.
+
+    Returns:
+        [batch], in nats.
     """
     variance = tf.cast(variance, x.dtype)
     log_density = -0.5 * (tf.square(x - mean) / variance + LOG_2_PI + tf.math.log(variance))
@@ -52,10 +66,16 @@ def gaussian_log_likelihood(x: tf.Tensor, mean: tf.Tensor, variance: float) -> t
 def batch_noise(
     draw: Callable[..., tf.Tensor], like: tf.Tensor, seed: tf.Tensor, **arguments: Any
 ) -> tf.Tensor:
-    """Noise like `like` [batch, ...] from `draw`, one of `tf.random.stateless_...`.
+    """Noise of the shape and type of `like` [batch, ...].
 
-    A replica of a `tf.distribute` strategy draws for the whole batch of all replicas and keeps the
-    rows of its own share, so that several train as one would.
+    A replica of a `tf.distribute` strategy draws the noise of the whole batch of all replicas and
+    keeps the rows of its own share, so that several replicas train as one would.
+
+    Args:
+        draw: one of `tf.random.stateless_...`.
+        like: a tensor.
+        seed: int32 [2].
+        arguments: further arguments of `draw`.
     """
     shape, context = tf.shape(like), tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync if context else 1
@@ -70,7 +90,12 @@ def batch_noise(
 def sample_gaussian(z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """z = z_mean + exp(z_log_var / 2) * epsilon, epsilon ~ N(0, I): the reparameterisation trick.
 
-    `seed` is an int32 [2] tensor; equal seeds give equal noise (stateless), on every machine.
+    Args:
+        z_mean, z_log_var: [batch, latent_dim].
+        seed: int32 [2]. Equal seeds give equal noise on every machine.
+
+    Returns:
+        z [batch, latent_dim].
     """
     epsilon = batch_noise(tf.random.stateless_normal, z_mean, seed)
     return z_mean + tf.exp(0.5 * z_log_var) * epsilon
@@ -79,21 +104,28 @@ def sample_gaussian(z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor) ->
 def step_seed(model: keras.Model) -> tf.Tensor:
     """The int32 [2] seed of a training step, a function of the model's seed and the step alone.
 
-    So a run that was interrupted draws, after it resumes, the noise it would have drawn.
+    A run that was interrupted and resumed therefore draws the same noise as one that was not.
     """
     step = tf.cast(model.optimizer.iterations, tf.int32)
     return tf.stack([tf.constant(model.seed, tf.int32), step])
 
 
-def tracked(
+def update_metrics(
     trackers: Sequence[keras.metrics.Mean], losses: Mapping[str, tf.Tensor], batch: Any
 ) -> dict[str, tf.Tensor]:
-    """Add the losses of a batch to the trackers of their names; the means so far.
+    """Add the losses of a batch to the trackers of their names, weighted by the batch's size.
 
-    `batch` is a tensor, or a structure of tensors of one length.
+    Args:
+        trackers: a mean per loss.
+        losses: scalars by name.
+        batch: a tensor, or a structure of tensors, [batch, ...] each.
+
+    Returns:
+        The means so far, by name.
     """
-    size = tf.shape(tf.nest.flatten(batch)[0])[0]  # a final partial batch counts for what it holds
-    some = tf.cast(size > 0, tf.float32)  # a replica's share of it may be empty, its losses nan
+    size = tf.shape(tf.nest.flatten(batch)[0])[0]
+    # The share of a replica may be empty in the last batch, and its losses are nan then.
+    some = tf.cast(size > 0, tf.float32)
     for tracker in trackers:
         loss = tf.math.multiply_no_nan(losses[tracker.name], some)
         tracker.update_state(loss, sample_weight=size)
@@ -101,9 +133,9 @@ def tracked(
 
 
 def in_batches(network: keras.Model, x: np.ndarray) -> Any:
-    """What a network makes of x [n, ...], as NumPy arrays, `PREDICT_BATCH` rows at a time.
+    """The network's output for x [n, ...], as NumPy arrays, `PREDICT_BATCH` rows at a time.
 
-    As `predict`, whose input pipeline tunes itself and takes up to twice the time over it.
+    As `predict`, in up to half the time, because it does not start an input pipeline.
     """
     starts = range(0, max(len(x), 1), PREDICT_BATCH)
     parts = [network.predict_on_batch(x[start : start + PREDICT_BATCH]) for start in starts]
@@ -119,9 +151,11 @@ class VAE(Served, keras.Model):
         beta: weight of the KL term.
         seed: of the noise in training and in `sample`.
 
-    A subclass says what p(x|z) is: `log_likelihood(x, decoded)`, and `observation(decoded)`, its
-    mean. `compile`, `fit`, `evaluate` and `predict` work as for any Keras model; the metrics are
-    `loss` = reconstruction_loss + beta * kl_loss, all in nats per sample. `predict` reconstructs.
+    A subclass defines p(x|z) by `log_likelihood(x, decoded)`, and its mean by
+    `observation(decoded)`. `compile`, `fit`, `evaluate` and `predict` work as in any Keras model;
+    `predict` reconstructs. The metrics, in nats per sample, are
+
+        loss = reconstruction_loss + beta * kl_loss
     """
 
     def __init__(
@@ -145,23 +179,28 @@ class VAE(Served, keras.Model):
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_tracker = keras.metrics.Mean(name="kl_loss")
 
-    # What a subclass defines.
+    # Methods of the subclass.
 
     def log_likelihood(self, x: tf.Tensor, decoded: Any) -> tf.Tensor:
-        """ln p(x|z), [batch], where `decoded` is what the decoder made of z."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what p(x|z) is")
+        """ln p(x|z), [batch]; `decoded` is the decoder's output for z."""
+        raise NotImplementedError(f"{type(self).__name__} has no method log_likelihood")
 
     def observation(self, decoded: Any) -> Any:
         """The mean of p(x|z), in the units of x."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what the mean of p(x|z) is")
+        raise NotImplementedError(f"{type(self).__name__} has no method observation")
 
-    # The objective.
+    # Losses and training.
 
     def elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The two terms of the ELBO for one draw of z.
 
-        Returns `log_likelihood` [batch] = ln p(x|z) and `kl` [batch, latent_dim], dimension by
-        dimension, so that a dimension the model does not use shows.
+        Args:
+            x: [batch, ...].
+            seed: of the draw, int32 [2].
+
+        Returns:
+            `log_likelihood` = ln p(x|z), [batch], and `kl` by dimension, [batch, latent_dim]: about
+            0 in a dimension that the model does not use.
         """
         z_mean, z_log_var = self.encoder(x, training=True)
         decoded = self.decoder(sample_gaussian(z_mean, z_log_var, seed), training=True)
@@ -170,7 +209,7 @@ class VAE(Served, keras.Model):
             "kl": gaussian_kl(z_mean, z_log_var),
         }
 
-    def losses_of(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch_losses(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Means over the batch: `loss`, `reconstruction_loss` and `kl_loss`, scalars in nats."""
         terms = self.elbo_terms(x, seed)
         reconstruction = -tf.reduce_mean(terms["log_likelihood"])
@@ -185,27 +224,27 @@ class VAE(Served, keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_tracker, self.reconstruction_tracker, self.kl_tracker]
 
-    def observations_of(self, data: Any) -> tf.Tensor:
-        """What a step was given, as float32: Keras converts arrays, and not what datasets hold."""
+    def unpack_observations(self, data: Any) -> tf.Tensor:
+        """x of a training step, as float32; Keras converts arrays, but not datasets."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return tf.cast(x, tf.float32)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x = self.observations_of(data)
+        x = self.unpack_observations(data)
         with tf.GradientTape() as tape:
-            losses = self.losses_of(x, step_seed(self))
-            # Replicas' gradients are summed, so each contributes its share of the mean.
-            objective = losses["loss"] / self.distribute_strategy.num_replicas_in_sync
-        self.optimizer.minimize(objective, self.trainable_variables, tape=tape)
-        return tracked(self.metrics, losses, x)
+            losses = self.batch_losses(x, step_seed(self))
+            # Gradients are summed over the replicas, so each one minimises its share of the mean.
+            share = losses["loss"] / self.distribute_strategy.num_replicas_in_sync
+        self.optimizer.minimize(share, self.trainable_variables, tape=tape)
+        return update_metrics(self.metrics, losses, x)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x = self.observations_of(data)
+        x = self.unpack_observations(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
-        losses = self.losses_of(x, tf.constant([self.seed, -1], tf.int32))
-        return tracked(self.metrics, losses, x)
+        losses = self.batch_losses(x, tf.constant([self.seed, -1], tf.int32))
+        return update_metrics(self.metrics, losses, x)
 
-    # What users call.
+    # Methods for users.
 
     def call(self, x: tf.Tensor, training: bool = False) -> Any:
         """x -> its reconstruction through z_mean."""
@@ -213,28 +252,24 @@ class VAE(Served, keras.Model):
         return self.observation(self.decoder(z_mean, training=training))
 
     def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """x [n, ...] -> z_mean and z_log_var, each float32 [n, latent_dim]."""
+        """x [n, ...] -> z_mean and z_log_var, float32 [n, latent_dim] each."""
         self.check_observations(x)
         z_mean, z_log_var = in_batches(self.encoder, np.asarray(x))
         return z_mean, z_log_var
 
     def decode(self, z: np.ndarray) -> Any:
         """z [n, latent_dim] -> the mean of p(x|z)."""
-        return self.observation_arrays(self.decoded(z))
+        return tf.nest.map_structure(np.asarray, self.observation(self.decoder_outputs(z)))
 
-    def decoded(self, z: np.ndarray) -> Any:
-        """z [n, latent_dim] -> the parameters of p(x|z), as the decoder gives them."""
+    def decoder_outputs(self, z: np.ndarray) -> Any:
+        """z [n, latent_dim] -> the parameters of p(x|z), the decoder's output."""
         z = np.asarray(z, np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise ValueError(f"z has shape {z.shape}; expected [n, {self.latent_dim}]")
+            raise ValueError(f"z has shape {list(z.shape)}; expected [n, {self.latent_dim}]")
         return in_batches(self.decoder, z)
 
-    def observation_arrays(self, decoded: Any) -> Any:
-        """`observation` for NumPy arrays."""
-        return tf.nest.map_structure(np.asarray, self.observation(decoded))
-
     def reconstruct(self, x: np.ndarray, *, sampled: bool = False, seed: int = 0) -> Any:
-        """x -> z -> x, through z_mean or, with `sampled`, through a draw from q(z|x)."""
+        """x -> z -> x; z is z_mean or, with `sampled`, a draw from q(z|x)."""
         z_mean, z_log_var = self.encode(x)
         if not sampled:
             return self.decode(z_mean)
@@ -247,23 +282,29 @@ class VAE(Served, keras.Model):
         return self.decode(rng.standard_normal((n, self.latent_dim), np.float32))
 
     def kl_per_dimension(self, x: np.ndarray) -> np.ndarray:
-        """Mean KL of each latent dimension over x, [latent_dim], in nats; near 0 means unused."""
+        """Mean KL over x by latent dimension, [latent_dim], in nats; about 0 if unused."""
         return gaussian_kl(*self.encode(x)).numpy().mean(axis=0)
 
     def check_observations(self, x: Any) -> None:
-        """Raise a ValueError that says what is wrong with x, an array or the spec of a batch."""
+        """Raise a ValueError unless the model takes x, an array or the spec of a batch."""
         expected = self.encoder.input_shape[1:]
         shape = tf.TensorShape(x.shape if hasattr(x, "shape") else np.shape(x))
         if not shape[1:].is_compatible_with(expected):
             raise ValueError(
-                f"{type(self).__name__} was given an array of shape {list(shape)}; "
-                f"expected [n, {', '.join(map(str, expected))}]"
+                f"x has shape {list(shape)}; expected [n, {', '.join(map(str, expected))}] "
+                f"for this {type(self).__name__}"
             )
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """As `keras.Model.fit`: x is an array of observations or a `tf.data.Dataset` of batches.
+        """Train as `keras.Model.fit` does.
 
-        Of a dataset, shape and type are checked, and not the numbers in it.
+        Args:
+            x: observations [n, ...], or a `tf.data.Dataset` of batches, whose shape and type are
+                checked, but not its values.
+            args, kwargs: of `keras.Model.fit`.
+
+        Returns:
+            The losses by epoch.
         """
         for data in (x, kwargs.get("validation_data")):
             if isinstance(data, tf.data.Dataset):
@@ -272,13 +313,25 @@ class VAE(Served, keras.Model):
                 self.check_observations(data)
         return super().fit(x, *args, **kwargs)
 
-    # Saving.
+    # Saving and serving.
+
+    @property
+    def observation_spec(self) -> tf.TensorSpec:
+        """The input of the signatures: float32 [n, ...] with the name of the encoder's input."""
+        return tf.TensorSpec(self.encoder.inputs[0].shape, tf.float32, self.encoder.input_names[0])
 
     def check_tensors(self, x: tf.Tensor) -> None:
-        """Make the graph of a signature refuse an x that `check_observations` would refuse."""
+        """Add to the graph of a signature the checks of `check_observations` on values."""
+
+    def named(self, observed: Any) -> dict[str, tf.Tensor]:
+        """Observations under the names of the signatures' outputs, float32."""
+        return {self.observation_spec.name: observed}
+
+    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        return vae_signatures(self)
 
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
         """As `Served.save`."""
-        if self._saved_model_inputs_spec is None:  # training alone does not call the whole model
+        if self._saved_model_inputs_spec is None:  # training does not call the whole model
             self(tf.zeros((1, *self.encoder.input_shape[1:])))
         super().save(filepath, *args, **kwargs)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.serving.signatures import require, signature
+from filvm.serving.signatures import require
 from filvm.vae.base import VAE, bernoulli_log_likelihood, gaussian_log_likelihood
 
 layers = keras.layers
@@ -56,15 +56,15 @@ class ConvVAE(VAE):
     """Convolutional VAE (Figure A1): 4x4 convolutions of stride 2, mirrored in the decoder.
 
     Args:
-        latent_dim: size of z; the report's is 8 for MNIST and 12 for MNIST-R.
-        image_shape: (height, width, channels); height and width divisible by 4 (by 2 to the
-            number of `filters`).
-        filters: channels of the convolutions, from the image inwards.
+        latent_dim: size of z; in the report 8 for MNIST and 12 for MNIST-R.
+        image_shape: (height, width, channels); height and width divisible by 4, or in general by
+            2^(number of `filters`).
+        filters: channels of the encoder's convolutions, first to last.
         dense_units: size of the dense layer between the convolutions and z.
         likelihood: "bernoulli" (pixels in [0, 1]) or "gaussian" (any range, fixed `variance`).
         variance: of the Gaussian likelihood.
         beta: weight of the KL term.
-        seed: of the noise; the weights follow `keras.utils.set_random_seed`, as in any Keras model.
+        seed: of the noise. Initial weights follow `keras.utils.set_random_seed`, as in Keras.
 
     Images are float32 [n, height, width, channels].
 
@@ -132,45 +132,19 @@ class ConvVAE(VAE):
         if dtype is not None and not tf.as_dtype(dtype).is_floating:
             raise ValueError(
                 f"the images are {tf.as_dtype(dtype).name}; expected float32: "
-                "`filvm.data.to_float` scales 0..255 to [0, 1]"
+                "use `filvm.data.to_float`, which scales 0..255 to [0, 1]"
             )
         if not isinstance(x, np.ndarray) or not x.size:
             return
         low, high = x.min(), x.max()
         if not (low >= tf.float32.min and high <= tf.float32.max):
-            raise ValueError("the images hold nan or infinite pixels; expected finite ones")
+            raise ValueError("pixels are nan or infinite; expected finite ones: remove them")
         if self.likelihood == "bernoulli" and (low < 0 or high > 1):
             raise ValueError(
                 f"pixels range from {low:g} to {high:g}; expected [0, 1] for the Bernoulli "
-                "likelihood: rescale them, or choose likelihood='gaussian'"
+                "likelihood: rescale them, or use likelihood='gaussian'"
             )
 
     def check_tensors(self, x: tf.Tensor) -> None:
         if self.likelihood == "bernoulli":
             require((x >= 0) & (x <= 1), "images must have pixels in [0, 1]: divide them by 255")
-
-    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
-        images = tf.TensorSpec((None, *self._config["image_shape"]), tf.float32, name="images")
-        z = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")
-
-        @signature(images)
-        def reconstruct(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            self.check_tensors(inputs["images"])
-            return {"images": self(inputs["images"])}
-
-        @signature(images)
-        def encode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            self.check_tensors(inputs["images"])
-            z_mean, z_log_var = self.encoder(inputs["images"])
-            return {"z_mean": z_mean, "z_log_var": z_log_var}
-
-        @signature(z)
-        def decode(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return {"images": self.observation(self.decoder(inputs["z"]))}
-
-        return {
-            "serving_default": reconstruct,
-            "reconstruct": reconstruct,
-            "encode": encode,
-            "decode": decode,
-        }

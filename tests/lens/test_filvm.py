@@ -1,4 +1,6 @@
-"""ILVM and FILVM: the objective, missing side information, units, saving, and that they align."""
+"""ILVM and FILVM: objective, alignment, missing side information, units, saving, serving."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ SMALL = {"hidden_units": (32, 32), "num_flows": 2}
 
 
 def toy(n, seed=0):
-    """Latents that mix a label, a size in metres and two nuisances, far from standardised."""
+    """Latents that mix a label, a size in centimetres and two nuisances, far from standardised."""
     rng = np.random.default_rng(seed)
     kind, size = rng.integers(0, 3, n), rng.normal(170.0, 10.0, n)
     factors = np.stack([kind - 1.0, (size - 170.0) / 10.0, *rng.normal(size=[2, n])], axis=1)
@@ -25,7 +27,7 @@ def toy(n, seed=0):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A FILVM trained for a few seconds on the toy, a third of each attribute missing."""
+    """An FILVM trained for a few seconds on the toy data, a third of each attribute missing."""
     keras.utils.set_random_seed(0)
     z, side = toy(8000)
     side["kind"][::3] = -1
@@ -57,7 +59,7 @@ def test_the_secondary_network_reads_side_information_in_its_own_units(trained):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
 
 
-def test_what_is_asked_of_a_sample_is_there_and_the_other_attribute_stays(trained):
+def test_manipulation_changes_the_given_attribute_and_keeps_the_other(trained):
     lens, _ = trained
     z, side = toy(1000, seed=2)
     changed = lens.predict_side_information(lens.manipulate(z, kind=2))
@@ -69,7 +71,7 @@ def test_what_is_asked_of_a_sample_is_there_and_the_other_attribute_stays(traine
     assert (changed["kind"] == side["kind"]).mean() > 0.9
 
 
-def test_samples_have_the_attributes_asked_for(trained):
+def test_samples_have_the_given_attributes(trained):
     lens, _ = trained
     z = lens.sample(300, seed=0, kind=np.arange(300) % 3, size=180.0)
     read = lens.predict_side_information(z)
@@ -77,7 +79,7 @@ def test_samples_have_the_attributes_asked_for(trained):
     assert abs(read["size"].mean() - 180.0) < 3.0
 
 
-def test_z_comes_back_from_z_star_in_the_latents_own_units(trained):
+def test_generation_reconstructs_z_in_its_own_units(trained):
     lens, _ = trained
     z, _ = toy(1000, seed=3)
     error = np.mean((lens.generate(lens.infer(z)) - z) ** 2)
@@ -96,13 +98,20 @@ def test_every_term_of_the_objective_is_tracked_by_name(trained):
 def test_the_sum_of_log_determinants_is_that_of_the_jacobian():
     lens = FILVM(4, ATTRIBUTES, **SMALL)
     z = tf.constant(toy(5)[0])
-    encoded = lens.completed(lens.unknown(z), lens.secondary_outputs(z))
-    mean, _, w, u, b = lens.recognition([z, *encoded])
+    posterior = lens.posterior(z, [tf.one_hot([0, 1, 2, 1, 0], 3), tf.ones([5, 1])])
     with tf.GradientTape() as tape:
-        tape.watch(mean)
-        z_star, log_det = lens.flows(mean, w, u, b)
-    jacobian = tape.batch_jacobian(z_star, mean)
+        tape.watch(posterior.mean)
+        z_star, _, log_det = posterior.sample(tf.constant([0, 0]))
+    jacobian = tape.batch_jacobian(z_star, posterior.mean)
     np.testing.assert_allclose(np.linalg.slogdet(jacobian)[1], log_det, atol=1e-4)
+
+
+def test_the_centre_is_the_draw_without_noise():
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    z = tf.constant(toy(5)[0])
+    q = lens.posterior(z, [tf.one_hot([0, 1, 2, 1, 0], 3), tf.ones([5, 1])])
+    narrow = replace(q, log_var=tf.fill(q.mean.shape, -40.0))
+    np.testing.assert_allclose(narrow.sample(tf.constant([0, 0]))[0], q.center(), atol=1e-5)
 
 
 def test_the_loss_is_the_negative_of_equation_8_for_the_reports_recipe():
@@ -110,7 +119,7 @@ def test_the_loss_is_the_negative_of_equation_8_for_the_reports_recipe():
     z, side = toy(64)
     lens.adapt(z, side)
     stacked = np.stack([side["kind"], side["size"]], axis=1).astype(np.float32)
-    losses = lens.losses_of(tf.constant(z), tf.constant(stacked), tf.constant([0, 0]))
+    losses = lens.batch_losses(tf.constant(z), tf.constant(stacked), tf.constant([0, 0]))
     expected = (
         losses["log_prior"]
         + losses["log_likelihood_z"]
@@ -122,14 +131,14 @@ def test_the_loss_is_the_negative_of_equation_8_for_the_reports_recipe():
     np.testing.assert_allclose(losses["lens_loss"], -expected, rtol=1e-5)
 
 
-def test_the_reports_recipe_has_none_of_the_amendments():
+def test_the_reports_recipe_has_no_amendments():
     config = FILVM.report_recipe(4, ATTRIBUTES, **SMALL).get_config()
     switches = ("ordered_softmax", "informed_generative", "swap_weight", "positive_slopes")
     assert not any(config[switch] for switch in (*switches, "independence_weight"))
     assert config["attribute_weights"] == {"kind": 1.0, "size": 1.0}
 
 
-def test_heads_of_the_ilvm_see_all_dimensions_and_those_of_the_filvm_one():
+def test_heads_of_the_ilvm_read_all_dimensions_and_those_of_the_filvm_one():
     ilvm, filvm = ILVM(4, ATTRIBUTES, **SMALL), FILVM(4, ATTRIBUTES, **SMALL)
     z_star = np.zeros([1, 4], np.float32)
     for j, name in enumerate(["kind", "size"]):
@@ -153,7 +162,7 @@ def test_a_missing_value_changes_nothing_for_other_samples():
     np.testing.assert_array_equal(changed, [False, False, True, False, True, False])
 
 
-def test_inference_without_side_information_is_with_what_the_secondary_network_says():
+def test_inference_replaces_missing_values_by_those_of_the_secondary_network():
     lens = FILVM(4, [Continuous("size")], **SMALL)
     z, _ = toy(6)
     inferred = lens.predict_side_information(z)
@@ -166,12 +175,12 @@ def test_the_secondary_network_learns_from_known_values_alone():
     lens.compile("sgd")
     z = tf.constant(toy(8)[0])
     before = [w.numpy() for w in lens.secondary_recognition.weights]
-    lens.train_step((z, lens.unknown(z)))
+    lens.train_step((z, lens.all_missing(z)))
     for old, new in zip(before, lens.secondary_recognition.weights, strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_sampled_inference_is_seeded_and_scatters_around_the_deterministic_one():
+def test_draws_of_z_star_are_seeded_and_differ_from_the_centre():
     lens = FILVM(4, ATTRIBUTES, **SMALL)
     z = np.repeat(toy(1)[0], 400, axis=0)
     first, again = lens.infer(z, sampled=True, seed=1), lens.infer(z, sampled=True, seed=1)
@@ -182,12 +191,29 @@ def test_sampled_inference_is_seeded_and_scatters_around_the_deterministic_one()
 
 
 @pytest.mark.parametrize("batch", [1, 7, 50])
-def test_any_batch_size_will_do(batch):
+def test_training_takes_any_batch_size(batch):
     lens = FILVM(4, ATTRIBUTES, **SMALL)
     lens.compile("adam")
     z, side = toy(50)
     history = lens.fit(z, side, batch_size=batch, epochs=1, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_validation_losses_are_those_of_evaluate(as_dataset):
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    lens.compile("adam")
+    z, side = toy(48)
+    side["kind"][5] = -1
+    held_out = toy(16, seed=1)
+    if as_dataset:
+        held_out = tf.data.Dataset.from_tensor_slices(held_out).batch(16)
+    history = lens.fit(z, side, validation_data=held_out, verbose=0).history
+    arguments = (held_out,) if as_dataset else held_out
+    losses = lens.evaluate(*arguments, verbose=0, return_dict=True)
+    assert {name.removeprefix("val_") for name in history} == set(losses)
+    for name, loss in losses.items():
+        assert history[f"val_{name}"] == [pytest.approx(loss, rel=1e-5)]
 
 
 def test_a_dataset_of_batches_trains_as_arrays_do():
@@ -208,7 +234,7 @@ def test_a_dataset_of_batches_trains_as_arrays_do():
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_training_that_stops_and_goes_on_is_training_that_did_not_stop():
+def test_two_fits_of_one_epoch_equal_one_fit_of_two():
     z, side = toy(64)
     weights = []
     for parts in ([2], [1, 1]):
@@ -231,7 +257,7 @@ def test_xla_can_compile_the_step():
 
 
 @pytest.mark.parametrize("kind", [ILVM, FILVM])
-def test_a_saved_lens_comes_back_whole(kind, tmp_path):
+def test_a_saved_lens_loads_with_the_same_results(kind, tmp_path):
     lens = kind(4, ATTRIBUTES, **SMALL, beta=0.7, attribute_weights={"size": 3.0})
     z, side = toy(20)
     lens.compile("adam")
@@ -251,7 +277,7 @@ def test_a_saved_lens_comes_back_whole(kind, tmp_path):
     assert again.evaluate(z, side, verbose=0) != lens.evaluate(z, side, verbose=0)
 
 
-def test_serving_signatures_answer_as_the_python_object_does(trained, tmp_path):
+def test_serving_signatures_return_the_results_of_the_methods(trained, tmp_path):
     lens, _ = trained
     lens.save(tmp_path / "lens")
     served = tf.saved_model.load(tmp_path / "lens").signatures
@@ -289,7 +315,7 @@ def test_serving_signatures_answer_as_the_python_object_does(trained, tmp_path):
         (np.array([["a"] * 4]), TypeError, "z has dtype <U1"),
     ],
 )
-def test_latents_that_are_none_are_refused(z, error, message):
+def test_invalid_latents_are_refused(z, error, message):
     lens = FILVM(4, ATTRIBUTES, **SMALL)
     with pytest.raises(error, match=message):
         lens.infer(z)
@@ -301,16 +327,16 @@ def test_latents_that_are_none_are_refused(z, error, message):
 @pytest.mark.parametrize(
     ("attributes", "error", "message"),
     [
-        ({}, ValueError, "name an attribute to set"),
-        ({"colour": 1}, ValueError, "there is no attribute 'colour'; this lens knows"),
+        ({}, ValueError, "attributes are empty; expected one or more of"),
+        ({"colour": 1}, ValueError, "attribute is 'colour'; expected one of"),
         ({"kind": 3}, ValueError, "'kind' is 3 at row 0; expected a label from 0 to 2"),
-        ({"kind": -1}, ValueError, "'kind' is asked to be missing"),
-        ({"size": np.nan}, ValueError, "'size' is asked to be missing"),
+        ({"kind": -1}, ValueError, "'kind' is -1; expected a value"),
+        ({"size": np.nan}, ValueError, "'size' is nan; expected a value"),
         ({"size": [1.0, 2.0]}, ValueError, r"'size' has shape \[2\]; expected one value, or \[3\]"),
         ({"size": "big"}, TypeError, "'size' has dtype"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused(attributes, error, message):
+def test_invalid_attribute_values_are_refused(attributes, error, message):
     with pytest.raises(error, match=message):
         FILVM(4, ATTRIBUTES, **SMALL).manipulate(toy(3)[0], **attributes)
 
@@ -322,8 +348,8 @@ def test_a_lens_may_own_every_dimension():
     assert np.isfinite(lens.fit(z[:, :2], side, verbose=0).history["loss"]).all()
 
 
-def test_an_ilvm_has_no_dimension_to_manipulate_an_attribute_by():
-    with pytest.raises(ValueError, match="no dimension of z\\* belongs to 'kind' alone"):
+def test_no_attribute_owns_a_dimension_of_an_ilvm():
+    with pytest.raises(ValueError, match="'kind' owns no dimension of z\\* in an ILVM"):
         ILVM(4, ATTRIBUTES, **SMALL).manipulate(toy(3)[0], kind=1)
 
 
@@ -338,16 +364,18 @@ def test_any_dimension_can_be_set_in_any_lens():
         )
         with pytest.raises(ValueError, match="dimension is 4; expected 0 to 3"):
             lens.set_dimension(z, 4, 0.0)
+        with pytest.raises(ValueError, match="value is nan; expected finite coordinates"):
+            lens.set_dimension(z, 2, np.nan)
 
 
-def test_training_on_nothing_known_of_an_attribute_is_refused():
+def test_an_attribute_without_known_values_is_refused():
     lens = FILVM(4, ATTRIBUTES, **SMALL)
     lens.compile("adam")
     with pytest.raises(ValueError, match="every value of 'kind' is missing"):
         lens.fit(toy(3)[0], {"kind": [-1, -1, -1], "size": [1.0, 2.0, 3.0]}, verbose=0)
 
 
-def test_settings_that_make_no_sense_are_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(ValueError, match="latent_dim is 0"):
         FILVM(0, ATTRIBUTES)
     with pytest.raises(ValueError, match="3 attributes for 2 latent dimensions"):

@@ -1,4 +1,4 @@
-"""The linear models p(s_j|z*): where classes win, and where a value lies on its dimension."""
+"""The linear models p(s_j|z*): regions of the classes, and coordinates of values."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from filvm.lens.heads import LinearHead, ordered_softmax_start
 
 
 @given(classes=st.integers(2, 40))
-def test_in_the_ordered_start_class_k_wins_between_the_priors_quantiles(classes):
+def test_in_the_ordered_start_class_k_is_most_probable_between_the_priors_quantiles(classes):
     slopes, offsets = ordered_softmax_start(classes)
     middles = stats.norm.ppf((np.arange(classes) + 0.5) / classes)
     winners = (slopes * middles[:, None] + offsets).argmax(axis=1)
@@ -23,14 +23,14 @@ def test_in_the_ordered_start_class_k_wins_between_the_priors_quantiles(classes)
     assert abs(offsets.mean()) < 1e-5
 
 
-def test_an_ordered_head_draws_every_label_equally_often_from_the_prior():
+def test_an_ordered_head_reads_every_label_equally_often_under_the_prior():
     head = LinearHead(10, dimension=1, start="ordered")
     z_star = np.random.default_rng(0).standard_normal([50_000, 3]).astype(np.float32)
     share = np.bincount(tf.argmax(head(z_star), axis=1), minlength=10) / 50_000
     np.testing.assert_allclose(share, 0.1, atol=0.005)
 
 
-def test_a_head_with_a_dimension_sees_no_other():
+def test_a_head_with_a_dimension_reads_no_other():
     head = LinearHead(4, dimension=1)
     z_star = np.random.default_rng(0).standard_normal([5, 3]).astype(np.float32)
     other = z_star.copy()
@@ -38,7 +38,7 @@ def test_a_head_with_a_dimension_sees_no_other():
     np.testing.assert_array_equal(head(z_star), head(other))
 
 
-def test_a_head_without_a_dimension_sees_all():
+def test_a_head_without_a_dimension_reads_all():
     head = LinearHead(4)
     z_star = np.random.default_rng(0).standard_normal([5, 3]).astype(np.float32)
     head(z_star)
@@ -70,8 +70,8 @@ def test_the_head_reads_a_number_back_at_its_coordinate():
     np.testing.assert_allclose(head(head.number_coordinate(values)[:, None])[:, 0], values, 1e-5)
 
 
-def test_a_start_must_be_one_there_is_and_in_order_means_along_one_dimension():
+def test_invalid_starts_are_refused():
     with pytest.raises(ValueError, match="start is 'sorted'"):
         LinearHead(10, dimension=0, start="sorted")
-    with pytest.raises(ValueError, match="sees one dimension"):
+    with pytest.raises(ValueError, match="expected a dimension of z\\* for start 'ordered'"):
         LinearHead(10, start="ordered")

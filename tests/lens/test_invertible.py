@@ -1,4 +1,4 @@
-"""InvertibleLens: T is undone exactly, its density is right, attributes are where they belong."""
+"""InvertibleLens: exact inverse, density, attributes on their dimensions."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SMALL = {
 
 
 def untrained(**settings):
-    """A lens whose T is no rotation: every weight is drawn at random."""
+    """A lens with random weights, so that T is not a rotation."""
     keras.utils.set_random_seed(0)
     lens = InvertibleLens(4, ATTRIBUTES, **{**SMALL, **settings})
     for weight in lens.flow.trainable_variables:
@@ -33,7 +33,7 @@ def untrained(**settings):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A lens trained for a few seconds on the toy, a third of each attribute missing."""
+    """A lens trained for a few seconds on the toy data, a third of each attribute missing."""
     keras.utils.set_random_seed(0)
     z, side = toy(8000)
     side["kind"][::3] = -1
@@ -45,7 +45,7 @@ def trained():
     return lens, history
 
 
-def test_t_is_undone_for_any_batch_size(trained):
+def test_generate_inverts_infer_at_any_batch_size(trained):
     lens, _ = trained
     for batch in (1, 7, 2000):
         z, _ = toy(batch, seed=1)
@@ -76,7 +76,7 @@ def test_before_training_couplings_are_a_rotation():
     assert not np.allclose(z_star, z, atol=0.1)
 
 
-def test_owned_dimensions_are_settled_before_the_rest_is_moved():
+def test_the_last_couplings_leave_the_owned_dimensions_unchanged():
     sizes = {"hidden_units": (8,), "owned_units": (8,)}
     read, places = lambda j, own: tf.concat([own, -own], axis=1), lambda j: tf.constant([-1.0, 1.0])
     for owned in ([2], [2, 0], [0, 2, 0]):
@@ -93,14 +93,14 @@ def test_owned_dimensions_are_settled_before_the_rest_is_moved():
         assert moved.tolist() == [False] * (len(owned) - 1) + [len(owned) == 3]
 
 
-def test_in_use_the_softmax_that_places_a_label_is_sharper():
+def test_label_sharpness_applies_in_use_and_not_in_training():
     z, side = toy(200)
     soft, sharp = (untrained(label_sharpness=sharpness) for sharpness in (1.0, 4.0))
     assert InvertibleLens(4, ATTRIBUTES, **SMALL).label_sharpness == 1.5
     for lens in (soft, sharp):
         lens.adapt(z, side)
         z_star, _, (logits,) = lens.flow(lens.standardise(z))
-        # The flow of the objective is the soft one.
+        # Training uses the soft one.
         np.testing.assert_allclose(soft.infer(z), z_star, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(lens.generate(lens.infer(z)), z, rtol=1e-4, atol=1e-4)
     places = sharp.heads[0].label_coordinates().numpy()
@@ -110,7 +110,7 @@ def test_in_use_the_softmax_that_places_a_label_is_sharper():
     assert np.abs(moved).max() > 0.1
 
 
-def test_the_objective_is_the_density_and_the_heads():
+def test_the_loss_is_that_of_the_density_the_heads_and_the_couplings():
     lens = untrained(
         swap_weight=0.0,
         latent_noise=0.0,
@@ -120,15 +120,15 @@ def test_the_objective_is_the_density_and_the_heads():
     z, side = toy(50)
     lens.adapt(z, side)
     stacked = np.stack([side["kind"], side["size"]], axis=1).astype(np.float32)
-    losses = lens.losses_of(tf.constant(z), tf.constant(stacked), tf.constant([0, 0]))
+    losses = lens.batch_losses(tf.constant(z), tf.constant(stacked), tf.constant([0, 0]))
     z_star, log_det, guesses = lens.flow(lens.standardise(z))
     density = stats.norm.logpdf(z_star).sum(axis=1) + log_det
     logits = lens.heads[0](z_star).numpy()
-    of_kind = special.log_softmax(logits, axis=1)[np.arange(50), side["kind"]]
+    kind_term = special.log_softmax(logits, axis=1)[np.arange(50), side["kind"]]
     read = lens.read(z_star.numpy())["size"]
-    of_size = stats.norm.logpdf((side["size"] - read) / side["size"].std())
-    by_coupling = special.log_softmax(guesses[0], axis=1)[np.arange(50), side["kind"]]
-    expected = -np.mean(density + 2.0 * of_kind + 3.0 * of_size + 5.0 * by_coupling)
+    size_term = stats.norm.logpdf((side["size"] - read) / side["size"].std())
+    coupling_term = special.log_softmax(guesses[0], axis=1)[np.arange(50), side["kind"]]
+    expected = -np.mean(density + 2.0 * kind_term + 3.0 * size_term + 5.0 * coupling_term)
     np.testing.assert_allclose(losses["lens_loss"], expected, rtol=1e-4)
 
 
@@ -141,7 +141,7 @@ def test_each_attribute_is_read_from_its_own_dimension_on_new_data(trained):
     assert (lens.predict_side_information(z)["kind"] == side["kind"]).mean() > 0.93
 
 
-def test_what_is_asked_for_is_there(trained):
+def test_samples_have_the_given_attributes(trained):
     lens, _ = trained
     z = lens.sample(300, seed=0, kind=np.arange(300) % 3, size=180.0)
     read = lens.predict_side_information(z)
@@ -149,20 +149,20 @@ def test_what_is_asked_for_is_there(trained):
     assert abs(read["size"].mean() - 180.0) < 3.0
 
 
-def test_a_sample_changed_and_changed_back_is_the_sample(trained):
+def test_a_manipulation_can_be_reversed(trained):
     lens, _ = trained
     z, _ = toy(500, seed=2)
     before = lens.infer(z)[:, 0]
     changed = lens.manipulate(z, kind=2)
     assert np.abs(changed - z).max() > 1.0
     np.testing.assert_allclose(lens.set_dimension(changed, 0, before), z, atol=1e-7)
-    # Single precision goes in and comes out of the functions that are served.
-    served = lens.decode_tensors(lens(z))
+    # The served functions take and return single precision.
+    served = lens.generate_tensors(lens(z))
     assert served.dtype == tf.float32
     np.testing.assert_allclose(served, z, rtol=1e-3, atol=1e-3)
 
 
-def test_z_star_is_a_function_of_z_alone_but_for_the_noise_asked_for(trained):
+def test_z_star_depends_on_z_alone_and_on_noise_if_sampled(trained):
     lens, _ = trained
     z, side = toy(20)
     np.testing.assert_array_equal(lens.infer(z), lens.infer(z, side))
@@ -178,19 +178,18 @@ def test_a_missing_value_drops_its_term():
     stacked = np.stack([side["kind"], side["size"]], axis=1).astype(np.float32)
     stacked[5:, 0] = np.nan
     seed = tf.constant([0, 0])
-    some = lens.losses_of(tf.constant(z), tf.constant(stacked), seed)
-    of_known = lens.losses_of(tf.constant(z[:5]), tf.constant(stacked[:5]), seed)
-    np.testing.assert_allclose(some["head_kind"], of_known["head_kind"], rtol=1e-5)
+    some = lens.batch_losses(tf.constant(z), tf.constant(stacked), seed)
+    known = lens.batch_losses(tf.constant(z[:5]), tf.constant(stacked[:5]), seed)
+    np.testing.assert_allclose(some["head_kind"], known["head_kind"], rtol=1e-5)
     stacked[:, 0] = np.nan
-    assert float(lens.losses_of(tf.constant(z), tf.constant(stacked), seed)["head_kind"]) == 0.0
+    assert float(lens.batch_losses(tf.constant(z), tf.constant(stacked), seed)["head_kind"]) == 0.0
 
 
-def test_the_secondary_network_is_held_fixed_by_all_but_its_own_loss():
+def test_the_lens_loss_leaves_the_secondary_network_unchanged():
     lens = untrained()
-    losses = {"lens_loss": tf.zeros([]), "secondary_loss": tf.zeros([])}
-    (_, of_lens), (_, of_secondary) = lens.objectives(losses)
-    assert {id(v) for v in of_lens}.isdisjoint(id(v) for v in of_secondary)
-    assert len(of_lens) + len(of_secondary) == len(lens.trainable_variables)
+    secondary = lens.secondary_recognition.trainable_variables
+    assert {id(v) for v in lens.lens_variables}.isdisjoint(id(v) for v in secondary)
+    assert len(lens.lens_variables) + len(secondary) == len(lens.trainable_variables)
 
 
 def test_classes_lie_on_their_axis_as_a_chain_of_neighbours():
@@ -203,7 +202,7 @@ def test_classes_lie_on_their_axis_as_a_chain_of_neighbours():
     assert along in ([0, 2, 3, 1], [1, 3, 2, 0])
     lens.heads[0].kernel.assign_add([[1.0, 0.0, 0.0, 0.0]])
     kept = lens.heads[0].kernel.numpy()
-    lens.adapt(z, {"kind": kind})  # what has been trained is not put in order again
+    lens.adapt(z, {"kind": kind})  # keeps the order of a trained head
     np.testing.assert_array_equal(lens.heads[0].kernel, kept)
 
 
@@ -221,7 +220,7 @@ def test_xla_can_compile_the_step():
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_a_saved_lens_comes_back_whole_and_answers_requests(tmp_path):
+def test_a_saved_lens_loads_and_serves_with_the_same_results(tmp_path):
     lens = untrained(attribute_weights={"size": 3.0})
     z, side = toy(20)
     lens.compile("adam")
@@ -241,21 +240,21 @@ def test_a_saved_lens_comes_back_whole_and_answers_requests(tmp_path):
     decoded = served["decode"](z_star=outputs["z_star"])["z"]
     np.testing.assert_allclose(decoded, z, atol=1e-4)
     known = {name: tf.cast(values, tf.float32) for name, values in side.items()}
-    told = served["encode_with_side_information"](z=z, **known)
-    np.testing.assert_allclose(told["z_star"], lens.infer(z), atol=1e-5)
+    with_side = served["encode_with_side_information"](z=z, **known)
+    np.testing.assert_allclose(with_side["z_star"], lens.infer(z), atol=1e-5)
     zeros, value = tf.zeros([20], tf.int32), tf.fill([20], float(lens.coordinate("kind", 2)))
     manipulated = served["manipulate"](z=z, dimension=zeros, value=value)["z"]
     np.testing.assert_allclose(manipulated, lens.manipulate(z, kind=2), atol=1e-4)
 
 
-def test_in_a_pipeline_an_image_comes_back_as_from_the_vae_alone():
+def test_a_pipeline_reconstructs_images_as_the_vae_alone_does():
     model = LensPipeline(ConvVAE(4), untrained())
     images = np.random.default_rng(0).uniform(size=[3, 28, 28, 1]).astype(np.float32)
     np.testing.assert_allclose(model.reconstruct(images), model.vae.reconstruct(images), atol=1e-5)
     assert model.manipulate(images, kind=1).shape == images.shape
 
 
-def test_settings_that_make_no_sense_are_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(ValueError, match="dimensions is 1"):
         InvertibleLens(1, [Continuous("size")])
     with pytest.raises(ValueError, match="swap_weight is -1"):

@@ -1,4 +1,4 @@
-"""Whatever finite numbers come in, finite numbers come out, or one clear error."""
+"""Finite inputs give finite results, or one clear error."""
 
 import numpy as np
 import pytest
@@ -64,14 +64,14 @@ IMAGE_SETS = {
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("images", IMAGE_SETS.values(), ids=IMAGE_SETS)
-def test_a_vae_trains_on_images_however_dull(images, likelihood):
+def test_a_vae_trains_on_images_without_variation(images, likelihood):
     model = vae(likelihood)
     check_training(model, images)
     if isinstance(images, np.ndarray):
         assert np.isfinite(model.reconstruct(images)).all()
 
 
-def test_a_batch_may_hold_thousands():
+def test_a_batch_may_have_thousands_of_samples():
     check_training(vae("bernoulli"), np.repeat(IMAGES, 400, axis=0), batch_size=4000)
     side = {name: np.repeat(values, 400) for name, values in SIDE.items()}
     check_training(lens(FILVM), np.repeat(LATENTS, 400, axis=0), side, batch_size=4000)
@@ -129,7 +129,7 @@ LENS_SETS = {
 
 
 @pytest.mark.parametrize("data", LENS_SETS.values(), ids=LENS_SETS)
-def test_a_lens_trains_on_whatever_is_known_of_the_samples(data):
+def test_a_lens_trains_on_any_side_information(data):
     model = lens(FILVM)
     check_training(model, *data)
     z = LATENTS if len(data) == 1 else data[0]
@@ -138,20 +138,20 @@ def test_a_lens_trains_on_whatever_is_known_of_the_samples(data):
 
 
 @pytest.mark.parametrize("case", ["nothing that varies", "one sample", "large units"])
-def test_a_lens_with_an_exact_inverse_trains_on_it_too(case):
+def test_an_invertible_lens_trains_on_any_side_information(case):
     model = lens(InvertibleLens)
     check_training(model, *LENS_SETS[case])
     z = LENS_SETS[case][0]
     assert np.isfinite(model.manipulate(z, kind=2, size=2.0)).all()
 
 
-def test_an_ilvm_trains_where_nothing_varies():
+def test_an_ilvm_trains_on_constant_data():
     check_training(lens(ILVM), *LENS_SETS["nothing that varies"])
 
 
 @pytest.mark.parametrize("n", [1, 6])
-def test_what_never_varies_has_a_gradient_and_it_is_a_number(n):
-    @tf.function(jit_compile=True)  # without XLA, TensorFlow's own kernel makes 0 of 0 * inf
+def test_the_gradient_of_dependence_is_finite_for_constant_data(n):
+    @tf.function(jit_compile=True)  # without XLA, TensorFlow's kernel gives 0 for 0 * inf
     def gradient(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -162,7 +162,7 @@ def test_what_never_varies_has_a_gradient_and_it_is_a_number(n):
     assert np.isfinite(gradient(tf.fill([n, 2], 0.3))).all()
 
 
-def test_small_units_are_units_like_any_other():
+def test_small_units_are_scaled_like_others():
     model = lens(FILVM)
     model.adapt(LATENTS, {**SIDE, "size": 1e-9 * SIDE["size"]})
     np.testing.assert_allclose(model.attribute_scale[1], 1e-9 * SIDE["size"].std(), rtol=1e-5)
@@ -188,7 +188,7 @@ SEQUENCE_SETS = {
 
 
 @pytest.mark.parametrize("sequences", SEQUENCE_SETS.values(), ids=SEQUENCE_SETS)
-def test_a_sequence_vae_trains_on_sequences_however_dull(sequences):
+def test_a_sequence_vae_trains_on_sequences_without_variation(sequences):
     model = sequence_vae()
     check_training(model, sequences)
     if isinstance(sequences, np.ndarray):
@@ -196,7 +196,7 @@ def test_a_sequence_vae_trains_on_sequences_however_dull(sequences):
 
 
 @pytest.mark.parametrize("value", [2.0 * LARGEST_EXACT, 1e300])
-def test_numbers_a_sequence_cannot_hold_are_refused(value):
+def test_numbers_too_large_for_a_sequence_are_refused(value):
     with pytest.raises(ValueError, match=r"at place 1; expected positive finite numbers up to"):
         sequence_vae().encode(np.array([[1.0, value]]))
 
@@ -205,7 +205,7 @@ def test_numbers_a_sequence_cannot_hold_are_refused(value):
 def every_operation_checked():
     """TensorFlow stops at any operation whose result is inf or nan, also if a later one hides it.
 
-    It cannot look into what XLA compiles.
+    It does not check code that XLA compiles.
     """
     tf.debugging.enable_check_numerics()
     yield
@@ -223,13 +223,13 @@ CHECKED = {
 
 
 @pytest.mark.parametrize("case", CHECKED.values(), ids=CHECKED)
-def test_no_operation_of_a_step_gives_what_is_no_number(case, every_operation_checked):
+def test_no_operation_of_a_step_gives_nan_or_inf(case, every_operation_checked):
     make, kind, *data = case
     check_training(make(kind) if kind else make(), *data, batch_size=N, epochs=1)
 
 
 @pytest.mark.filterwarnings("ignore:Even though the .*run_functions_eagerly")
-def test_no_operation_of_a_fit_of_flows_gives_what_is_no_number(every_operation_checked):
+def test_no_operation_of_a_fit_of_flows_gives_nan_or_inf(every_operation_checked):
     tf.config.run_functions_eagerly(True)
     try:
         fit_reverse_kl("split-wave", 2, restarts=2, steps=1, batch_size=8)

@@ -38,7 +38,7 @@ def test_term_3_of_a_label_is_its_log_probability():
     np.testing.assert_allclose(categorical_log_likelihood(one_hot, logits), expected, rtol=1e-5)
 
 
-def test_term_3_of_an_unknown_label_is_the_mean_over_the_labels_it_may_have():
+def test_term_3_of_a_distribution_over_labels_is_the_mean_over_them():
     logits = rng.normal(size=[7, 4]).astype(np.float32)
     q = rng.dirichlet(np.ones(4), 7).astype(np.float32)
     expected = (q * log_softmax(logits, axis=1)).sum(axis=1)
@@ -58,7 +58,7 @@ def test_term_4_is_the_base_distribution():
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
-def test_beta_weighs_the_kl_part_and_each_attribute_has_its_weight(beta):
+def test_the_weights_are_beta_for_the_kl_part_and_one_per_attribute(beta):
     terms = {
         "log_prior": tf.constant([-1.0]),
         "log_likelihood_z": tf.constant([-2.0]),
@@ -71,7 +71,7 @@ def test_beta_weighs_the_kl_part_and_each_attribute_has_its_weight(beta):
     assert value.numpy()[0] == beta * (-1 + 16 - 32) - 2 - 10 * 4 - 20 * 8
 
 
-def test_the_kernel_is_scikit_learns():
+def test_the_kernel_is_that_of_scikit_learn():
     expected = np.mean([rbf_kernel(Z, gamma=0.5 / width**2) for width in (1.0, 2.0)], axis=0)
     np.testing.assert_allclose(gaussian_kernel(Z, [1.0, 2.0]), expected, rtol=1e-4)
 
@@ -92,7 +92,7 @@ def test_dependence_is_the_unbiased_hsic_of_its_definition_scaled():
     np.testing.assert_allclose(found, hsic(k_x, k_y) / scale, atol=1e-4)
 
 
-def test_dependence_is_none_on_average_for_what_is_independent_and_one_for_what_is_equal():
+def test_dependence_is_0_on_average_for_independent_variables_and_1_for_equal_ones():
     draws = np.random.default_rng(1).normal(size=[300, 2, 30, 1]).astype(np.float32)
     found = [dependence(gaussian_kernel(x), gaussian_kernel(y)) for x, y in draws]
     assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
@@ -102,7 +102,7 @@ def test_dependence_is_none_on_average_for_what_is_independent_and_one_for_what_
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_too_few_samples_say_nothing_about_dependence(n):
+def test_dependence_is_0_for_too_few_samples(n):
     x = tf.Variable(Z[:n])
     with tf.GradientTape() as tape:
         value = dependence(gaussian_kernel(x), gaussian_kernel(x))

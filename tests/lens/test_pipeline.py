@@ -1,4 +1,4 @@
-"""LensPipeline: images to z* and back, as one model that is saved and served as one."""
+"""LensPipeline: images to z* and back, saved and served as one model."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def images(n):
     return np.random.default_rng(0).uniform(size=[n, 28, 28, 1]).astype(np.float32)
 
 
-def test_it_is_the_vae_and_then_the_lens(model):
+def test_the_pipeline_is_the_vae_followed_by_the_lens(model):
     x = images(3)
     z_star = model.encode(x)
     np.testing.assert_array_equal(z_star, model.lens.infer(model.vae.encode(x)[0]))
@@ -48,7 +48,7 @@ def test_setting_an_attribute_sets_its_dimension_and_no_other(model):
     )
 
 
-def test_side_information_that_is_known_is_used(model):
+def test_known_side_information_is_used(model):
     x = images(3)
     known = {"digit": [1, -1, 2]}
     expected = model.lens.infer(model.vae.encode(x)[0], known)
@@ -56,7 +56,7 @@ def test_side_information_that_is_known_is_used(model):
     assert not np.allclose(model.encode(x), expected)
 
 
-def test_a_keras_file_holds_the_parts_without_their_optimisers(model, tmp_path):
+def test_a_keras_file_has_no_optimisers_of_the_parts(model, tmp_path):
     model.lens.compile("adam")
     model.save(tmp_path / "pipeline.keras")
     again = keras.models.load_model(tmp_path / "pipeline.keras")
@@ -65,7 +65,7 @@ def test_a_keras_file_holds_the_parts_without_their_optimisers(model, tmp_path):
     assert model.lens.optimizer is not None
 
 
-def test_saved_and_reloaded_it_is_the_same_model(model, tmp_path):
+def test_a_saved_pipeline_loads_with_the_same_results(model, tmp_path):
     x = images(7)
     model.save(tmp_path / "pipeline")
     again = keras.models.load_model(tmp_path / "pipeline")
@@ -78,7 +78,7 @@ def test_saved_and_reloaded_it_is_the_same_model(model, tmp_path):
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_signatures_answer_as_the_python_object_does(model, tmp_path, batch):
+def test_signatures_return_the_results_of_the_methods(model, tmp_path, batch):
     model.save(tmp_path / "pipeline")
     served = tf.saved_model.load(tmp_path / "pipeline").signatures
     assert set(served) == {
@@ -108,16 +108,16 @@ def test_signatures_answer_as_the_python_object_does(model, tmp_path, batch):
     np.testing.assert_allclose(outputs["images"], model.manipulate(x, thickness=5.0), atol=1e-5)
 
 
-def test_a_lens_of_other_latents_is_refused(model):
-    with pytest.raises(ValueError, match="VAE has 4 latent dimensions and the lens 3"):
+def test_a_lens_with_another_latent_dim_than_the_vae_is_refused(model):
+    with pytest.raises(ValueError, match="latent_dim of the lens is 3; expected the VAE's, 4"):
         LensPipeline(model.vae, FILVM(3, [Continuous("thickness")], hidden_units=(8,)))
 
 
 def test_an_unknown_attribute_is_refused(model):
-    with pytest.raises(ValueError, match=r"no attribute 'slant'; this lens knows \['digit', 'th"):
+    with pytest.raises(ValueError, match=r"attribute is 'slant'; expected one of \['digit', 'th"):
         model.manipulate(images(2), slant=1.0)
 
 
-def test_images_that_are_none_are_refused(model):
+def test_images_of_another_rank_are_refused(model):
     with pytest.raises(ValueError, match=r"shape \[2, 28, 28\]; expected \[n, 28, 28, 1\]"):
         model.encode(images(2)[..., 0])

@@ -1,4 +1,4 @@
-"""The sequence VAE's terms are the textbook's, padding counts for nothing, files round-trip."""
+"""The sequence VAE: likelihoods, padding, autoregression, annealing, saving and serving."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from filvm.data.sequences import make_sequences, padded_lengths, sequences_from_lists
+from filvm.vae.recurrent import UNROLL_UP_TO, Autoregression, decoder_cell
 from filvm.vae.sequence import (
-    UNROLL_UP_TO,
-    Autoregression,
     SequenceVAE,
     annealed_sd,
-    decoder_cell,
     length_log_likelihood,
     masked_gaussian_log_likelihood,
     padding_mask,
@@ -61,7 +59,7 @@ def test_the_standard_deviation_falls_by_a_constant_factor_and_then_stays():
     assert float(annealed_sd(tf.constant(1), 50.0, 0.5, 0)) == 0.5
 
 
-def test_what_the_decoder_says_beyond_the_length_changes_no_loss(vae, sequences):
+def test_the_decoders_output_after_the_length_changes_no_loss(vae, sequences):
     numbers, logits = vae.decoder(vae.encoder(sequences.numbers)[0])
     beyond = 1.0 - padding_mask(tf.constant(sequences.numbers))
     other = numbers + 1e3 * beyond
@@ -80,31 +78,31 @@ def test_the_encoder_stops_at_the_padding_so_a_longer_maximum_changes_nothing():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_the_cell_starts_from_minus_one_and_zero_and_hears_itself():
+def test_the_cells_input_is_its_previous_output_and_at_first_minus_one():
     cell = decoder_cell(context_units=3, units=4)
     context = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    said = Autoregression(cell, steps=3)(context)
+    outputs = Autoregression(cell, steps=3)(context)
     output, state = np.full((5, 1), -1, np.float32), np.zeros((5, 4), np.float32)
     for t in range(3):
         output, state = cell([context, output, state])
-        np.testing.assert_allclose(said[:, t], output, rtol=1e-5)
+        np.testing.assert_allclose(outputs[:, t], output, rtol=1e-5)
 
 
-def test_a_cell_may_say_a_distribution_over_tokens_in_place_of_a_number():
+def test_a_cell_can_return_a_distribution_over_tokens():
     layers = keras.layers
     context, logits, state = (keras.Input([size]) for size in (3, 7, 4))
-    told = layers.Dense(5, use_bias=False)(layers.Softmax()(logits))  # the tokens' embeddings
-    output, new_state = layers.GRUCell(4)(layers.Concatenate()([context, told]), state)
+    token = layers.Dense(5, use_bias=False)(layers.Softmax()(logits))  # the tokens' embeddings
+    output, new_state = layers.GRUCell(4)(layers.Concatenate()([context, token]), state)
     cell = keras.Model([context, logits, state], [layers.Dense(7)(output), new_state])
-    said = Autoregression(cell, steps=6)(tf.ones([2, 3]))
-    assert said.shape == (2, 6, 7)
+    outputs = Autoregression(cell, steps=6)(tf.ones([2, 3]))
+    assert outputs.shape == (2, 6, 7)
     with tf.GradientTape() as tape:
         likelihood = tf.nn.log_softmax(Autoregression(cell, steps=6)(tf.ones([2, 3])))[:, -1, 0]
     gradients = tape.gradient(likelihood, cell.trainable_variables)
     assert all(float(tf.reduce_max(tf.abs(gradient))) > 0 for gradient in gradients)
 
 
-def test_a_loop_says_what_the_unrolled_steps_say():
+def test_a_loop_returns_the_result_of_unrolled_steps():
     cell = decoder_cell(context_units=3, units=4)
     context = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     looped = Autoregression(cell, steps=UNROLL_UP_TO + 6)(context)
@@ -117,7 +115,7 @@ def test_a_loop_says_what_the_unrolled_steps_say():
 def test_the_named_terms_add_up_to_the_loss(sequences, balanced):
     vae = SequenceVAE(**SMALL, balanced=balanced, length_weight=3.0, beta=0.5)
     seed = tf.constant([3, 4])
-    terms, losses = (of(sequences.numbers, seed) for of in (vae.elbo_terms, vae.losses_of))
+    terms, losses = (f(sequences.numbers, seed) for f in (vae.elbo_terms, vae.batch_losses))
     numbers, length = terms["number_log_likelihood"], terms["length_log_likelihood"]
     np.testing.assert_allclose(terms["log_likelihood"], numbers + length, rtol=1e-5)
     weight = sequences.length.mean() / sequences.length if balanced else 1.0
@@ -128,7 +126,7 @@ def test_the_named_terms_add_up_to_the_loss(sequences, balanced):
 def test_with_weights_of_one_the_loss_is_the_negative_elbo(sequences):
     vae = SequenceVAE(**SMALL, balanced=False, length_weight=1.0)
     seed = tf.constant([3, 4])
-    terms, losses = (of(sequences.numbers, seed) for of in (vae.elbo_terms, vae.losses_of))
+    terms, losses = (f(sequences.numbers, seed) for f in (vae.elbo_terms, vae.batch_losses))
     elbo = np.mean(terms["log_likelihood"] - tf.reduce_sum(terms["kl"], axis=1))
     assert float(losses["loss"]) == pytest.approx(-float(elbo), rel=1e-5)
 
@@ -151,7 +149,7 @@ def test_a_compiled_step_is_the_plain_step_and_training_lowers_the_loss(sequence
     assert losses[-1] < losses[0]
 
 
-def test_the_annealing_goes_on_where_a_resumed_optimiser_is():
+def test_annealing_follows_the_step_of_a_resumed_optimiser():
     model = SequenceVAE(**SMALL, first_sd=80.0, last_sd=0.8, annealing_steps=10)
     assert float(model.sd()) == pytest.approx(0.8)  # not being trained
     model.compile("adam")
@@ -160,17 +158,17 @@ def test_the_annealing_goes_on_where_a_resumed_optimiser_is():
     assert float(model.sd()) == pytest.approx(8.0)
 
 
-def test_saved_and_loaded_the_model_encodes_and_decodes_alike(tmp_path, vae, sequences):
+def test_a_saved_model_loads_with_the_same_results(tmp_path, vae, sequences):
     vae.save(str(tmp_path / "saved"))
     loaded = keras.models.load_model(str(tmp_path / "saved"), compile=False)
     assert isinstance(loaded, SequenceVAE)
     assert loaded.get_config() == vae.get_config()
-    for of in (lambda m: m.encode(sequences), lambda m: m.reconstruct(sequences)):
-        for ours, theirs in zip(of(vae), of(loaded), strict=True):
+    for method in (lambda m: m.encode(sequences), lambda m: m.reconstruct(sequences)):
+        for ours, theirs in zip(method(vae), method(loaded), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_the_signatures_answer_for_any_batch_size(tmp_path, vae, sequences):
+def test_the_signatures_take_any_batch_size(tmp_path, vae, sequences):
     vae.save(str(tmp_path / "saved"))
     signatures = tf.saved_model.load(str(tmp_path / "saved")).signatures
     numbers, lengths = vae.reconstruct(sequences)
@@ -215,7 +213,7 @@ def test_lists_whole_numbers_and_doubles_are_the_same_sequences(vae):
         (7, TypeError, "expected a list of lists"),
     ],
 )
-def test_what_is_no_sequence_is_refused(vae, x, error, message):
+def test_invalid_sequences_are_refused(vae, x, error, message):
     with pytest.raises(error, match=message):
         vae.encode(x)
     if isinstance(x, (np.ndarray, list)):
@@ -225,12 +223,12 @@ def test_what_is_no_sequence_is_refused(vae, x, error, message):
 
 
 @pytest.mark.parametrize("setting", [{"scale": 0}, {"last_sd": -1.0}, {"max_length": 0}])
-def test_settings_that_make_no_sense_are_refused(setting):
+def test_invalid_settings_are_refused(setting):
     with pytest.raises(ValueError, match="expected"):
         SequenceVAE(**setting)
 
 
-def test_numbers_twice_as_large_with_twice_the_scale_are_the_same_to_the_model(sequences):
+def test_results_scale_with_the_numbers_and_the_scale(sequences):
     models = [
         SequenceVAE(**SMALL, scale=1000.0 * factor, step_scale=50.0 * factor) for factor in (1, 2)
     ]

@@ -1,4 +1,4 @@
-"""The ELBO is what its formula says, its gradient is right, and the models keep their word."""
+"""The ELBO and its gradient against independent sources; training, saving and serving of VAEs."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ SMALL = {"latent_dim": 3, "image_shape": (8, 12, 2), "filters": (4, 6), "dense_u
 
 
 def pictures(n, seed=0, shape=(8, 12, 2)):
-    """Smooth images with two factors of variation: something that can be learnt."""
+    """Smooth images with two factors of variation, which a small VAE can learn."""
     rng = np.random.default_rng(seed)
     height, width, channels = shape
     row = np.linspace(-1, 1, height)[None, :, None, None]
@@ -47,7 +47,7 @@ def test_kl_is_the_closed_form():
     np.testing.assert_allclose(gaussian_kl(z_mean, z_log_var), expected, rtol=1e-10)
 
 
-def test_kl_keeps_its_digits_where_the_posterior_is_the_prior():
+def test_kl_is_accurate_near_the_prior():
     assert gaussian_kl(tf.constant(0.0), tf.constant(1e-3)).numpy() == pytest.approx(
         (np.exp(1e-3) - 1 - 1e-3) / 2, rel=1e-3
     )
@@ -90,13 +90,13 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences(likelihood):
     def loss_at(step):
         for weight, along in zip(weights, direction, strict=True):
             weight.assign_add(step * along)
-        loss = vae.losses_of(x, seed)["loss"]
+        loss = vae.batch_losses(x, seed)["loss"]
         for weight, along in zip(weights, direction, strict=True):
             weight.assign_sub(step * along)
         return loss.numpy()
 
     with tf.GradientTape() as tape:
-        loss = vae.losses_of(x, seed)["loss"]
+        loss = vae.batch_losses(x, seed)["loss"]
     gradient = tape.gradient(loss, weights)
     slope = sum(tf.reduce_sum(g * d) for g, d in zip(gradient, direction, strict=True)).numpy()
     assert slope == pytest.approx((loss_at(1e-6) - loss_at(-1e-6)) / 2e-6, rel=1e-5)
@@ -110,17 +110,17 @@ def test_the_loss_is_the_sum_of_its_terms():
     )
 
 
-def test_it_learns_what_two_factors_explain():
+def test_a_vae_learns_two_factors():
     vae = trained(epochs=30, n=512, beta=0.1)
     held_out = pictures(100, seed=1)
-    of_the_mean = np.square(held_out - held_out.mean(axis=0)).mean()
-    assert np.square(held_out - vae.reconstruct(held_out)).mean() < 0.15 * of_the_mean
+    error_of_mean = np.square(held_out - held_out.mean(axis=0)).mean()
+    assert np.square(held_out - vae.reconstruct(held_out)).mean() < 0.15 * error_of_mean
     used = vae.kl_per_dimension(held_out)
     assert used.shape == (3,)
     assert (used > 0.5).sum() >= 2
 
 
-def test_a_saved_model_comes_back_whole(tmp_path):
+def test_a_saved_model_loads_with_the_same_results(tmp_path):
     vae, x = trained(), pictures(7, seed=2)
     vae.save(tmp_path / "model")
     loaded = keras.models.load_model(tmp_path / "model")
@@ -132,7 +132,7 @@ def test_a_saved_model_comes_back_whole(tmp_path):
     loaded.fit(x, epochs=1, verbose=0)
 
 
-def test_the_saved_model_serves_what_the_python_model_computes(tmp_path):
+def test_the_signatures_return_the_results_of_the_methods(tmp_path):
     vae, x = trained(), pictures(7, seed=2)
     vae.save(tmp_path / "model")
     served = tf.saved_model.load(str(tmp_path / "model")).signatures
@@ -147,7 +147,7 @@ def test_the_saved_model_serves_what_the_python_model_computes(tmp_path):
     )
 
 
-def test_a_model_of_its_configuration_has_the_same_shape():
+def test_a_model_from_a_configuration_has_the_same_shapes():
     vae = ConvVAE(**SMALL, likelihood="gaussian", beta=2.0, seed=5)
     again = ConvVAE.from_config(vae.get_config())
     assert again.get_config() == vae.get_config()
@@ -160,14 +160,14 @@ def test_results_do_not_depend_on_the_batch_size():
     np.testing.assert_allclose(vae.predict(x, batch_size=7, verbose=0)[:3], single, atol=1e-5)
 
 
-def test_a_partial_batch_counts_for_what_it_holds():
+def test_a_partial_batch_counts_by_its_size():
     vae, x = trained(), pictures(10, seed=3)
     parts = [vae.evaluate(part, batch_size=8, verbose=0)[0] for part in (x[:8], x[8:])]
     whole = vae.evaluate(x, batch_size=8, verbose=0)[0]
     assert whole == pytest.approx((8 * parts[0] + 2 * parts[1]) / 10, rel=1e-5)
 
 
-def test_callbacks_see_every_term_and_can_stop():
+def test_callbacks_get_every_term_and_can_stop():
     vae = ConvVAE(**SMALL)
     vae.compile("adam", jit_compile=True)
     stop = keras.callbacks.EarlyStopping("val_kl_loss", min_delta=1e9, patience=1)
@@ -208,7 +208,7 @@ def test_sampled_reconstructions_scatter_around_the_mean():
         ({"beta": float("nan")}, "expected a number >= 0"),
     ],
 )
-def test_settings_out_of_range_are_explained(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         ConvVAE(4, **settings)
 
@@ -222,7 +222,7 @@ def test_settings_out_of_range_are_explained(settings, message):
         (np.full((2, 8, 12, 2), np.nan), "nan or infinite"),
     ],
 )
-def test_images_of_another_kind_are_refused(x, message):
+def test_invalid_images_are_refused(x, message):
     vae = trained()
     for method in (vae.encode, vae.fit, vae.reconstruct):
         with pytest.raises(ValueError, match=message):
@@ -230,5 +230,5 @@ def test_images_of_another_kind_are_refused(x, message):
 
 
 def test_z_of_another_size_is_refused():
-    with pytest.raises(ValueError, match=r"z has shape \(2, 4\); expected \[n, 3\]"):
+    with pytest.raises(ValueError, match=r"z has shape \[2, 4\]; expected \[n, 3\]"):
         trained().decode(np.zeros((2, 4)))

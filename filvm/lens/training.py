@@ -1,0 +1,304 @@
+"""The Keras model behind every lens: variables, units, training and saving.
+
+`filvm.lens.base.Lens` adds the methods that users call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.data.side_information import (
+    Attribute,
+    Categorical,
+    Continuous,
+    attribute_scaling,
+    attributes_from_config,
+    attributes_to_config,
+    check_attributes,
+    stack_side_information,
+)
+from filvm.serving.signatures import Served
+from filvm.vae.base import step_seed, update_metrics
+
+BATCH_SIZE = 256  # of `fit` and `evaluate`
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raise a ValueError with the name of the setting, unless value >= least."""
+    if not value >= least:
+        raise ValueError(f"{name} is {value!r}; expected a number >= {least}")
+
+
+def dense_layers(tensor: tf.Tensor, units: Sequence[int]) -> tf.Tensor:
+    """Dense layers with ReLU, the hidden layers of the networks of a lens."""
+    for index, size in enumerate(units, start=1):
+        tensor = keras.layers.Dense(size, activation="relu", name=f"hidden_{index}")(tensor)
+    return tensor
+
+
+class TrainableLens(Served, keras.Model):
+    """A lens without its map z <-> z*: attributes, units of z and s, q(s|z), and training.
+
+    The arguments are those of `filvm.lens.base.Lens`, which also lists the methods and attributes
+    that a subclass defines.
+    """
+
+    default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
+    precision: ClassVar[Any] = np.float32  # of the z and z* that methods on arrays return
+
+    def __init__(
+        self,
+        latent_dim: int,
+        side_information: Sequence[Attribute],
+        *,
+        hidden_units: Sequence[int] = (256, 256, 256),
+        attribute_weights: float | Mapping[str, float] | None = None,
+        latent_noise: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(latent_dim, int | np.integer) or latent_dim < 1:
+            raise ValueError(f"latent_dim is {latent_dim!r}; expected an integer >= 1")
+        self.latent_dim = int(latent_dim)
+        self.attributes = check_attributes(side_information, self.latent_dim)
+        check_at_least("latent_noise", latent_noise, 0)
+        self.hidden_units = list(hidden_units)
+        self.attribute_weights = self._weights_by_name(attribute_weights)
+        self.latent_noise = latent_noise
+        self.seed = seed
+        d, attributes = self.latent_dim, len(self.attributes)
+
+        def constant(name: str, shape: list[int], initializer: str) -> tf.Variable:
+            return self.add_weight(name, shape, initializer=initializer, trainable=False)
+
+        self.latent_mean = constant("latent_mean", [d], "zeros")
+        self.latent_scale = constant("latent_scale", [d], "ones")
+        self.attribute_mean = constant("attribute_mean", [attributes], "zeros")
+        self.attribute_scale = constant("attribute_scale", [attributes], "ones")
+        self.adapted = constant("adapted", [], "zeros")
+
+    def _weights_by_name(self, weights: float | Mapping[str, float] | None) -> dict[str, float]:
+        by_name = {a.name: self.default_weights[type(a)] for a in self.attributes}
+        if isinstance(weights, Mapping):
+            unknown = sorted(set(weights) - set(by_name))
+            if unknown:
+                raise ValueError(
+                    f"attribute_weights names {unknown}; expected some of {self.names}"
+                )
+            by_name.update({name: float(weight) for name, weight in weights.items()})
+        elif weights is not None:
+            by_name = dict.fromkeys(by_name, float(weights))
+        return by_name
+
+    def secondary_network(self) -> keras.Model:
+        """A new network z [n, d] -> logits [n, classes] or scaled mean [n, 1] per attribute."""
+        z = keras.Input([self.latent_dim], name="z")
+        hidden = dense_layers(z, self.hidden_units)
+        outputs = [keras.layers.Dense(a.width, name=a.name)(hidden) for a in self.attributes]
+        return keras.Model(z, outputs, name="secondary_recognition")
+
+    @property
+    def names(self) -> list[str]:
+        """The attributes' names; attribute j owns dimension j of z*."""
+        return [attribute.name for attribute in self.attributes]
+
+    # Tensors.
+
+    def batch_losses(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scalar losses by name: means over the batch of z [n, d] and side [n, attributes].
+
+        `lens_loss` trains `lens_variables`, `secondary_loss` the secondary network, and `loss` is
+        their sum.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method batch_losses")
+
+    def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
+        """Standardised z [n, d] -> logits [n, classes] or scaled mean [n, 1] per attribute."""
+        outputs = self.secondary_recognition(tf.cast(z, tf.float32))
+        return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+    def side_information_tensors(self, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """[n] by name, a negative label or nan where missing -> float32 [n, attributes], nan."""
+        columns = []
+        for attribute in self.attributes:
+            column = tf.cast(values[attribute.name], tf.float32)
+            missing = tf.zeros_like(column, tf.bool)
+            if isinstance(attribute, Categorical):
+                missing = column < 0
+            columns.append(tf.where(missing, np.float32(np.nan), column))
+        return tf.stack(columns, axis=-1)
+
+    def all_missing(self, z: tf.Tensor) -> tf.Tensor:
+        """Side information for the rows of z, every value missing: nan [n, attributes]."""
+        return tf.fill([tf.shape(z)[0], len(self.attributes)], np.float32(np.nan))
+
+    def standardise(self, z: tf.Tensor) -> tf.Tensor:
+        """The VAE's units -> mean 0 and variance 1 over the training data."""
+        z = tf.convert_to_tensor(z)
+        return (z - tf.cast(self.latent_mean, z.dtype)) / tf.cast(self.latent_scale, z.dtype)
+
+    def restore(self, z: tf.Tensor) -> tf.Tensor:
+        """The inverse of `standardise`."""
+        return z * tf.cast(self.latent_scale, z.dtype) + tf.cast(self.latent_mean, z.dtype)
+
+    # Training.
+
+    def adapt(self, z: np.ndarray, side_information: Mapping[str, Any]) -> None:
+        """Set the units of latents and attributes from training data; the first `fit` does it too.
+
+        Args:
+            z: latents [n, d].
+            side_information: values [n] by name, as in `fit`.
+        """
+        self._set_units(*self._prepare(z, side_information))
+
+    def _set_units(self, z: np.ndarray, side: np.ndarray) -> None:
+        deviation = z.std(axis=0, dtype=np.float64)
+        attribute_mean, attribute_scale = attribute_scaling(self.attributes, side)
+        self.latent_mean.assign(z.mean(axis=0, dtype=np.float64).astype(np.float32))
+        self.latent_scale.assign(np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
+        self.attribute_mean.assign(attribute_mean)
+        self.attribute_scale.assign(attribute_scale)
+        self.adapted.assign(1.0)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *,
+        validation_data: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train on latents and side information. The first `fit` sets the units of z and s.
+
+        Args:
+            x: latents z [n, latent_dim] in the VAE's units, or a `tf.data.Dataset` of batches
+                (z, dictionary).
+            y: values [n] by name for every attribute, -1 (categorical) or nan (continuous) where
+                missing; None with a dataset.
+            batch_size: 256 by default; a dataset has its own.
+            validation_data: a pair (z, dictionary), or a `tf.data.Dataset` as for `x`.
+            kwargs: of `keras.Model.fit`.
+
+        Returns:
+            The losses by epoch.
+
+        Raises:
+            TypeError or ValueError that names the array, the attribute and the row at fault.
+        """
+        x, y = self._prepare(x, y)
+        if not self.adapted.numpy():
+            self._set_units(*(_joined(x) if isinstance(x, tf.data.Dataset) else (x, y)))
+        if not isinstance(x, tf.data.Dataset):
+            kwargs["batch_size"] = batch_size or BATCH_SIZE
+        if isinstance(validation_data, tuple):
+            arrays = self._prepare(*validation_data)
+            validation_data = tf.data.Dataset.from_tensor_slices(arrays)
+            validation_data = validation_data.batch(batch_size or BATCH_SIZE)
+        elif validation_data is not None:
+            validation_data, _ = self._prepare(validation_data, None)
+        return super().fit(x, y, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """The losses on data as in `fit`; arguments and result as in `keras.Model.evaluate`."""
+        x, y = self._prepare(x, y)
+        if not isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("batch_size", BATCH_SIZE)
+        return super().evaluate(x, y, **kwargs)
+
+    def _prepare(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Checked arrays z and side [n, attributes]; or a dataset of both, and None."""
+
+        def stacked(z: tf.Tensor, side: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            if isinstance(side, Mapping):  # else Keras evaluates a dataset that `fit` prepared
+                side = self.side_information_tensors(side)
+            return tf.cast(z, tf.float32), side
+
+        if isinstance(x, tf.data.Dataset):
+            return x.map(stacked), None
+        z = self.check_latents(x)
+        return z, stack_side_information(self.attributes, y, len(z), require_all=True)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        z, side, _ = keras.utils.unpack_x_y_sample_weight(data)
+        # Gradients are summed over the replicas, so each one minimises its share of the mean.
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        with tf.GradientTape(persistent=True) as tape:
+            losses = self.batch_losses(z, side, step_seed(self))
+            lens_share = losses["lens_loss"] / replicas
+            secondary_share = losses["secondary_loss"] / replicas
+        steps = []
+        for loss, variables in (
+            (lens_share, self.lens_variables),
+            (secondary_share, self.secondary_recognition.trainable_variables),
+        ):
+            steps += zip(tape.gradient(loss, variables), variables, strict=True)
+        self.optimizer.apply_gradients(steps)
+        return update_metrics(self.trackers, losses, z)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        z, side, _ = keras.utils.unpack_x_y_sample_weight(data)
+        # The same noise at every evaluation: epochs differ by their weights alone.
+        losses = self.batch_losses(z, side, tf.constant([self.seed, -1], tf.int32))
+        return update_metrics(self.trackers, losses, z)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(self.trackers)
+
+    def check_latents(self, z: Any, name: str = "z") -> np.ndarray:
+        """z [n, latent_dim] as an array of the lens's `precision`.
+
+        Raises:
+            TypeError or ValueError with `name`, unless z has numbers, that shape, n >= 1 and only
+            values that are finite in float32.
+        """
+        array = np.asarray(z)
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"{name} has dtype {array.dtype}; expected floating point numbers")
+        if array.ndim != 2 or array.shape[1] != self.latent_dim or not len(array):
+            raise ValueError(
+                f"{name} has shape {list(array.shape)}; expected [n, {self.latent_dim}], n >= 1"
+            )
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(array.astype(np.float32)).all(axis=1)
+        if not finite.all():
+            row = int((~finite).argmax())
+            raise ValueError(f"{name} is not finite at row {row}; expected numbers within float32")
+        return array.astype(self.precision)
+
+    # Saving.
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "latent_dim": self.latent_dim,
+            "side_information": attributes_to_config(self.attributes),
+            "hidden_units": list(self.hidden_units),
+            "attribute_weights": dict(self.attribute_weights),
+            "latent_noise": self.latent_noise,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TrainableLens:
+        side_information = attributes_from_config(config["side_information"])
+        return cls(**{**config, "side_information": side_information})
+
+
+def _joined(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """z and side information of all batches of a dataset."""
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "the dataset is infinite; expected a finite one for the first fit: "
+            "call adapt(z, side_information) before"
+        )
+    z, side = zip(*dataset.as_numpy_iterator(), strict=True)
+    return np.concatenate(z), np.concatenate(side)

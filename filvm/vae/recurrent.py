@@ -1,0 +1,162 @@
+"""The networks of Figures A2-A4: recurrent encoder, autoregressive decoder, length decoder.
+
+    encoder         h_t = GRU([x_t, x_t - x_{t-1}], h_{t-1});
+                    z_mean, z_log_var = dense(output, final state)
+    decoder cell    h_t = GRU([context(z), y_{t-1}], h_{t-1});  y_t = dense(h_t);  y_{-1} = -1
+    length decoder  p(length | z) = softmax(dense(z)), over 1 .. max_length
+
+Section A.1.2 of the report; the GRU is Cho et al. 2014, arXiv:1406.1078. The decoder never gets the
+true sequence, in training or later: its input is its own output.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+layers = keras.layers
+
+UNROLL_UP_TO = 64  # steps; XLA takes too long to compile longer unrolled loops
+FIRST_INPUT = -1.0  # the decoder's previous output at the first step
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class Autoregression(layers.Layer):
+    """Calls `cell` once per step, with its own output of the step before.
+
+        y_t, h_t = cell(context, y_{t-1}, h_{t-1}),   y_{-1} = -1,   h_{-1} = 0
+
+    Args:
+        cell: (context [batch, c], previous output [batch, d], state [batch, u]) -> output, state.
+        steps: number of steps.
+
+    Call argument: context [batch, c]. Returns y, [batch, steps, d].
+    """
+
+    def __init__(self, cell: keras.Model | dict[str, Any], steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell = keras.saving.deserialize_keras_object(cell) if isinstance(cell, dict) else cell
+        self.steps = steps
+
+    def get_config(self) -> dict[str, Any]:
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return {**super().get_config(), "cell": cell, "steps": self.steps}
+
+    def call(self, context: tf.Tensor) -> tf.Tensor:
+        batch = tf.shape(context)[0]
+        _, (_, output_size), (_, state_size) = self.cell.input_shape
+        output = tf.fill([batch, output_size], FIRST_INPUT)
+        state = tf.zeros([batch, state_size])
+        if self.steps <= UNROLL_UP_TO:
+            outputs = []
+            for _ in range(self.steps):
+                output, state = self.cell([context, output, state])
+                outputs.append(output)
+            return tf.stack(outputs, axis=1)
+
+        def step(t: tf.Tensor, output: tf.Tensor, state: tf.Tensor, outputs: Any) -> Any:
+            output, state = self.cell([context, output, state])
+            return [t + 1, output, state, outputs.write(t, output)]
+
+        outputs = tf.TensorArray(
+            tf.float32, size=self.steps, element_shape=tf.TensorShape([None, output_size])
+        )
+        *_, outputs = tf.while_loop(
+            lambda t, *_: t < self.steps,
+            step,
+            [tf.constant(0), output, state, outputs],
+            maximum_iterations=self.steps,
+        )
+        return tf.transpose(outputs.stack(), [1, 0, 2])
+
+
+def dense_pair(tensor: tf.Tensor, units: int) -> tf.Tensor:
+    """Two dense layers with x * sigmoid(x), which fits smooth functions more exactly than ReLU."""
+    for index in (1, 2):
+        tensor = layers.Dense(units, activation="swish", name=f"dense_{index}")(tensor)
+    return tensor
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class NumberFeatures(layers.Layer):
+    """[x_t / scale, (x_t - x_{t-1}) / step_scale], the second 0 at t = 0; masked where x_t = 0.
+
+    Neighbouring numbers differ little; with the differences as input, the GRU need not learn to
+    subtract. Call argument: x [batch, time, 1]. Returns [batch, time, 2].
+    """
+
+    def __init__(self, scale: float, step_scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale, self.step_scale = scale, step_scale
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale, "step_scale": self.step_scale}
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        differences = tf.concat([tf.zeros_like(x[:, :1]), x[:, 1:] - x[:, :-1]], axis=1)
+        return tf.concat([x / self.scale, differences / self.step_scale], axis=-1)
+
+    def compute_mask(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.not_equal(x[..., 0], 0.0)
+
+
+def sequence_encoder(
+    max_length: int,
+    latent_dim: int,
+    units: int,
+    dense_units: int,
+    scale: float,
+    step_scale: float,
+) -> keras.Model:
+    """Figure A2: sequences [batch, max_length, 1] -> z_mean, z_log_var, [batch, latent_dim].
+
+    The GRU stops at the padding.
+    """
+    sequences = keras.Input((max_length, 1), name="sequences")
+    hidden = NumberFeatures(scale, step_scale, name="numbers_and_steps")(sequences)
+    output, state = layers.GRU(
+        units, return_state=True, unroll=max_length <= UNROLL_UP_TO, name="gru"
+    )(hidden)
+    hidden = layers.Concatenate(name="output_and_state")([output, state])
+    hidden = dense_pair(hidden, dense_units)
+    z_mean = layers.Dense(latent_dim, name="z_mean")(hidden)
+    z_log_var = layers.Dense(latent_dim, name="z_log_var")(hidden)
+    return keras.Model(sequences, [z_mean, z_log_var], name="encoder")
+
+
+def decoder_cell(context_units: int, units: int) -> keras.Model:
+    """Figure A3: context, previous output and state -> the next output and state."""
+    context = keras.Input((context_units,), name="context")
+    previous = keras.Input((1,), name="previous_output")
+    state = keras.Input((units,), name="state")
+    hidden = layers.Concatenate(name="context_and_previous_output")([context, previous])
+    output, new_state = layers.GRUCell(units, name="gru_cell")(hidden, state)
+    number = layers.Dense(1, name="number")(output)
+    return keras.Model([context, previous, state], [number, new_state], name="decoder_cell")
+
+
+def length_decoder(max_length: int, latent_dim: int, dense_units: int) -> keras.Model:
+    """Figure A4: z [batch, latent_dim] -> logits of the lengths 1 .. max_length."""
+    z = keras.Input((latent_dim,), name="z")
+    logits = layers.Dense(max_length, name="length_logits")(dense_pair(z, dense_units))
+    return keras.Model(z, logits, name="length_decoder")
+
+
+def sequence_decoder(
+    max_length: int,
+    latent_dim: int,
+    units: int,
+    dense_units: int,
+    context_units: int,
+    scale: float,
+) -> keras.Model:
+    """z -> numbers [batch, max_length, 1] and the logits of the lengths 1 .. max_length."""
+    z = keras.Input((latent_dim,), name="z")
+    context = layers.Dense(context_units, name="context")(dense_pair(z, dense_units))
+    cell = decoder_cell(context_units, units)
+    numbers = Autoregression(cell, max_length, name="autoregression")(context)
+    numbers = layers.Rescaling(scale, name="numbers")(numbers)
+    logits = length_decoder(max_length, latent_dim, dense_units)(z)
+    return keras.Model(z, [numbers, logits], name="decoder")
