@@ -1,4 +1,4 @@
-"""What every lens offers: one operation on tensors and one on arrays for each of its uses.
+"""The operations of every lens: each one on tensors, and on arrays for users.
 
 The map between z and z* is in the subclasses: `filvm.lens.filvm` and `filvm.lens.invertible`.
 Variables, units and training are in `filvm.lens.training`.
@@ -28,7 +28,7 @@ def in_chunks(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
 
 
 class Lens(TrainableLens):
-    """A map z <-> z* with side information: what ILVM, FILVM and `InvertibleLens` share.
+    """A map z <-> z* with side information: the base of ILVM, FILVM and `InvertibleLens`.
 
     A subclass has the attributes
 

@@ -154,7 +154,7 @@ def test_heads_of_the_ilvm_read_all_dimensions_and_those_of_the_filvm_one():
 def test_a_missing_value_changes_nothing_for_other_samples():
     lens = FILVM(4, ATTRIBUTES, **SMALL)
     z, side = toy(6)
-    side["kind"] = (lens.predict_side_information(z)["kind"] + 1) % 3  # not what is inferred
+    side["kind"] = (lens.predict_side_information(z)["kind"] + 1) % 3  # not the inferred ones
     whole = lens.infer(z, side)
     side["kind"][2] = -1
     side["size"][4] = np.nan
