@@ -24,11 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filvm import files
-from filvm.data import MnistError, mnist, rotated
-from filvm.data import morphometrics as table_of
+from filvm.data import MnistError, mnist, rotated, shape_tables
 from filvm.data.sequences import (
     LARGEST_EXACT,
-    MOST_NUMBERS,
+    MAX_NUMBERS,
     sequences_from_lists,
     sequences_to_lists,
 )
@@ -257,8 +256,8 @@ def test_a_table_of_thickness_is_whole_or_made_anew(content):
     rows = content.decode("latin-1")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "thickness.csv")
-        path.write_bytes(f"# any{table_of._rows_digest(rows)}\n{rows}".encode())
-        read = table_of._read_table(path, "# any", ("thickness",), 2)
+        path.write_bytes(f"# any{shape_tables._rows_digest(rows)}\n{rows}".encode())
+        read = shape_tables._read_table(path, "# any", ("thickness",), 2)
     assert read is None or [(a.shape, a.dtype) for a in read.values()] == [((2,), np.float64)]
 
 
@@ -272,7 +271,7 @@ def test_foreign_arrays_are_not_taken_for_mnist_r(content, record):
         checksum = rotated._size_and_checksum(folder / "train_images.npy")
         files_noted = {"train_images.npy": checksum} if record is None else record
         (folder / "made.json").write_text(json.dumps({"files": files_noted}))
-        if rotated._is_whole(folder, {}, layout):
+        if rotated._is_complete(folder, {}, layout):
             assert np.load(folder / "train_images.npy").shape == (2, 2)
 
 
@@ -403,7 +402,7 @@ def test_json_that_is_deep_long_or_of_another_kind_is_refused(tmp_path, monkeypa
 
 
 def test_one_long_sequence_does_not_make_all_others_long():
-    lists = [[1]] * 3000 + [[1] * (MOST_NUMBERS // 3000)]
+    lists = [[1]] * 3000 + [[1] * (MAX_NUMBERS // 3000)]
     assert peak_megabytes(lambda: sequences_from_lists(lists), ValueError, "3001 sequences") < 10
 
 
@@ -430,7 +429,7 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
     np.save(folder / "train_images.npy", bomb)
     noted = {"train_images.npy": rotated._size_and_checksum(folder / "train_images.npy")}
     files.write_json(folder / "made.json", {"files": noted})
-    assert not rotated._is_whole(folder, {}, {"train_images.npy": ((1,), np.dtype(object))})
+    assert not rotated._is_complete(folder, {}, {"train_images.npy": ((1,), np.dtype(object))})
     with pytest.raises(TypeError, match="dtype object"):
         stack_side_information([Continuous("size")], {"size": bomb}, 1)
     assert not (tmp_path / "burst").exists()

@@ -1,12 +1,9 @@
-"""Where samples come from. Nothing here imports TensorFlow."""
+"""The data sets. Nothing in this package imports TensorFlow."""
 
 from filvm.data.mnist import Mnist, MnistError, load_mnist, to_float
 from filvm.data.morphometrics import (
     MORPHOMETRICS,
     StrokeSteps,
-    Thickness,
-    load_morphometrics,
-    load_thickness,
     measure_shapes,
     stroke_steps,
     stroke_thickness,
@@ -19,6 +16,7 @@ from filvm.data.sequences import (
     sequences_to_lists,
     split_sequences,
 )
+from filvm.data.shape_tables import Thickness, load_morphometrics, load_thickness
 from filvm.data.side_information import Categorical, Continuous
 from filvm.data.splits import training_split
 

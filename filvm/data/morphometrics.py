@@ -1,4 +1,4 @@
-"""Shape of handwritten digits: Morpho-MNIST's measures, for whole data sets at once.
+"""The shape of handwritten digits: the measures of Morpho-MNIST, for whole data sets at once.
 
 For one image (Castro et al. 2018, arXiv:1809.10780, section 3; section 3.1 of the report)
 
@@ -9,55 +9,48 @@ For one image (Castro et al. 2018, arXiv:1809.10780, section 3; section 3.1 of t
     area      = sum(binary) / 16
     length    = sum(distances between neighbours on the skeleton, of 8 each) / 4
     slant     = atan(-shear), shear = mu_xy / mu_yy, central moments of upsampled, y downwards
-    width     = the middle 98 % of upsampled along x - shear (y - mean of y), / 4
-    height    = the middle 98 % of upsampled along y, / 4
+    width     = extent of the middle 98 % of upsampled along x - shear (y - mean of y), / 4
+    height    = extent of the middle 98 % of upsampled along y, / 4
 
-in pixels of the original image, its area in their squares, and the slant in degrees: a stroke that
-leans to the right has a positive one. The original takes one image at a time. Here
+Lengths are in pixels of the original image, the area in square pixels, and the slant in degrees,
+positive if the digit leans to the right. Morpho-MNIST measures one image at a time. Here
 
-- upsampling and blurring are linear maps of the rows and of the columns, so that a batch is a few
+- upsampling and blurring are linear maps of the rows and of the columns, so a batch takes a few
   matrix products;
-- many binary images, cropped to their strokes and laid one below the other, go through
-  `skimage.morphology.medial_axis` in one call, which pays its fixed cost of 12 ms once;
-- batches go to a pool of processes.
+- one call of `skimage.morphology.medial_axis`, which has a fixed cost of 12 ms, gets a mosaic of
+  many binary images, cropped to their strokes;
+- batches are measured in parallel processes.
 
 The medial axis is not unique: where pixels are equally far from the background, scikit-image
-breaks the tie at random. Here the tie is broken by the pixel's place in its image, so that an
-image's thickness depends on nothing but the image. This moves a digit's thickness by 0.005 px on
-average, as much as another random seed does.
+breaks the tie at random. Here the position of the pixel breaks the tie, so the thickness depends
+on the image alone. This changes the thickness of a digit by 0.005 px on average, as much as
+another random seed does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
-
-from filvm.files import exclusive, replacing
-
-if TYPE_CHECKING:
-    from filvm.data.mnist import Mnist
+from scipy import ndimage
+from skimage.morphology import medial_axis
+from tqdm import tqdm
 
 UPSCALE = 4
-MEASURE_VERSION = 1  # raise it when the measures give other numbers: cached tables are remade
 MORPHOMETRICS = ("thickness", "area", "length", "slant", "width", "height")
 
-# What one call of medial_axis, and one task of the process pool, get: upsampled pixels. The first
-# keeps the mosaic in the processor's cache, the second bounds a process's memory to about 150 MB.
+# Upsampled pixels per call of medial_axis, so that a mosaic fits in the processor's cache, and per
+# task, so that a process needs at most about 150 MB.
 _PIXELS_PER_MOSAIC = 128 * 112 * 112
 _PIXELS_PER_TASK = 1024 * 112 * 112
 
-_MOST_PER_ROW = 128  # bytes of the table; more are not read
-_MIDDLE = (0.01, 0.99)  # of the brightness, from where to where width and height go
+_MIDDLE = (0.01, 0.99)  # shares of the brightness that bound width and height
 
 
 def stroke_thickness(
@@ -65,12 +58,9 @@ def stroke_thickness(
 ) -> np.ndarray:
     """Return the mean stroke thickness of every image, in pixels: float64 array [n].
 
-    As `measure_shapes`, which has the arguments, when asked for that measure alone. A single bright
-    pixel is a stroke like any other: the blur makes it 1.118 px thick.
+    Calls `measure_shapes`, which explains the arguments. A single bright pixel also counts as a
+    stroke: the blur makes it 1.118 px thick.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> bar = np.zeros([28, 28], np.uint8)
     >>> bar[4:24, 12:16] = 255
     >>> stroke_thickness(np.stack([bar, np.zeros_like(bar)])).round(1)
@@ -89,50 +79,42 @@ def measure_shapes(
 ) -> dict[str, np.ndarray]:
     """Return measures of the shape of every image, by name.
 
-    Parameters
-    ----------
-    images : uint8, or float in [0, 1], shape [n, height, width] or [n, height, width, 1]
-        Bright strokes on a dark ground, of any size.
-    names : which of `MORPHOMETRICS`.
-    num_workers : processes to use; all cores by default. Small batches stay in this process.
-    progress : show a progress bar; by default, on a terminal only.
+    Args:
+        images: bright strokes on a dark ground, uint8 or float in [0, 1], of shape
+            [n, height, width] or [n, height, width, 1].
+        names: which of `MORPHOMETRICS`.
+        num_workers: number of processes; all cores by default. Small batches stay in this process.
+        progress: whether to show a progress bar; by default, on a terminal only.
 
-    Returns
-    -------
-    float64 arrays [n]. An image without contrast (blank, or one grey all over) has no stroke: its
-    measures are nan. Less than one grey level of 255 is no contrast.
+    Returns:
+        Arrays float64 [n]. An image without contrast (less than one grey level of 255) has no
+        stroke, and its measures are nan.
 
-    Examples
-    --------
-    >>> import numpy as np
+    Raises:
+        ValueError, TypeError: a name is unknown, or the images have another shape, type or range.
+
     >>> bar = np.zeros([28, 28], np.uint8)
     >>> bar[4:24, 12:16] = 255
     >>> {name: values.round(0).item() for name, values in measure_shapes(bar[np.newaxis]).items()}
     {'thickness': 4.0, 'area': 80.0, 'length': 25.0, 'slant': 0.0, 'width': 5.0, 'height': 20.0}
     """
     if unknown := set(names) - set(MORPHOMETRICS):
-        raise ValueError(
-            f"there is no measure {', '.join(sorted(unknown))}; there are {MORPHOMETRICS}"
-        )
+        raise ValueError(f"names has {sorted(unknown)}; expected some of {MORPHOMETRICS}")
     images = _checked_images(images)
     num_images, height, width = images.shape
     measured = np.empty([num_images, len(names)])
     if num_images == 0:
         return dict(zip(names, measured.T, strict=True))
 
-    import joblib
-    from tqdm import tqdm
-
     per_task = max(1, _PIXELS_PER_TASK // (UPSCALE**2 * height * width))
     starts = range(0, num_images, per_task)
     if num_workers is None:
         num_workers = joblib.cpu_count()
     if num_workers < 1:
-        raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+        raise ValueError(f"num_workers is {num_workers}; expected at least 1")
     parallel = joblib.Parallel(n_jobs=min(num_workers, len(starts)), return_as="generator")
     tasks = (
-        joblib.delayed(_measures_of)(images[start : start + per_task], tuple(names))
-        for start in starts
+        joblib.delayed(_measure)(images[start : start + per_task], tuple(names)) for start in starts
     )
 
     hidden = None if progress is None else not progress
@@ -164,136 +146,29 @@ def _workers_ignore_ctrl_c() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class StrokeSteps:
-    """What `stroke_thickness` does to one image, in pictures 4 times its height and width."""
+    """The intermediate results of `stroke_thickness` for one image, 4 times as high and wide."""
 
     upsampled: np.ndarray  # uint8: enlarged 4x by cubic splines, then blurred
-    binary: np.ndarray  # bool: at least half-way between the darkest and the brightest
+    binary: np.ndarray  # bool: at least half-way between darkest and brightest
     skeleton: np.ndarray  # bool: the medial axis of `binary`
     distance: np.ndarray  # float: upsampled pixels to the nearest background pixel
     thickness: float  # pixels of the original image: 2 * mean(distance[skeleton]) / 4
 
 
 def stroke_steps(image: np.ndarray) -> StrokeSteps:
-    """Return the intermediate pictures of the measure for one image [height, width].
-
-    `stroke_steps(image).thickness` is `stroke_thickness(image[np.newaxis])[0]`.
-    """
+    """Return the intermediate results of `stroke_thickness` for one image [height, width]."""
     image = np.asarray(image)
     if image.ndim != 2:
-        raise ValueError(f"image must have shape [height, width], got {image.shape}")
+        raise ValueError(f"image has shape {image.shape}; expected [height, width]")
     images = _checked_images(image[np.newaxis])
     upsampled = _upsample(images)
     binary = _binarise(upsampled)
     if not _has_contrast(images, upsampled)[0]:
-        nothing = np.zeros(binary.shape[1:])
-        return StrokeSteps(upsampled[0], nothing > 0, nothing > 0, nothing, np.nan)
+        zeros = np.zeros(binary.shape[1:])
+        return StrokeSteps(upsampled[0], zeros > 0, zeros > 0, zeros, np.nan)
     skeleton, distance = _medial_axis(binary[0], _tie_order(*binary.shape[1:])[binary[0]])
     thickness = 2.0 * distance[skeleton].mean() / UPSCALE
     return StrokeSteps(upsampled[0], binary[0], skeleton, distance, float(thickness))
-
-
-@dataclass(frozen=True)
-class Thickness:
-    """Stroke thickness in pixels, float64, in the order of the images."""
-
-    train: np.ndarray
-    test: np.ndarray
-
-
-def load_thickness(
-    mnist: Mnist,
-    data_dir: str | Path = "data",
-    *,
-    num_workers: int | None = None,
-    progress: bool | None = None,
-) -> Thickness:
-    """Return the thickness of all of `mnist`, from `mnist/thickness.csv` if that is there and fits.
-
-    The table is a CSV file (index, split, thickness) below one comment line with the measure's
-    version and the SHA-256 of the digits and of the rows: `pandas.read_csv(path, comment="#")`
-    reads it. A table of other digits, of another version of the measure, cut short or otherwise
-    changed, is made again and replaced in one step.
-    """
-    path = Path(data_dir) / "mnist" / "thickness.csv"
-    train, test = _load(mnist, path, "stroke thickness", ("thickness",), num_workers, progress)
-    return Thickness(train=train["thickness"], test=test["thickness"])
-
-
-def load_morphometrics(
-    mnist: Mnist,
-    data_dir: str | Path = "data",
-    *,
-    num_workers: int | None = None,
-    progress: bool | None = None,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return all `MORPHOMETRICS` of the training and of the test digits, by name.
-
-    They are kept in `mnist/morphometrics.csv`, as `load_thickness` keeps its own.
-    """
-    path = Path(data_dir) / "mnist" / "morphometrics.csv"
-    return _load(mnist, path, "morphometrics", MORPHOMETRICS, num_workers, progress)
-
-
-def _load(
-    mnist: Mnist,
-    path: Path,
-    title: str,
-    names: tuple[str, ...],
-    num_workers: int | None,
-    progress: bool | None,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    source = f"# {title}, version {MEASURE_VERSION}, of digits {mnist.sha256}"
-    num_train = len(mnist.train_images)
-    measured = _read_table(path, source, names, num_train + len(mnist.test_images))
-    if measured is None:
-        images = np.concatenate([mnist.train_images, mnist.test_images])
-        with exclusive(path):
-            measured = measure_shapes(images, names, num_workers=num_workers, progress=progress)
-            _write_table(path, source, measured, num_train)
-            # Rounded as in the table: who makes it trains with what all others will.
-            measured = _read_table(path, source, names, len(images))
-    train = {name: values[:num_train] for name, values in measured.items()}
-    return train, {name: values[num_train:] for name, values in measured.items()}
-
-
-def _rows_digest(rows: str) -> str:
-    return f", rows {hashlib.sha256(rows.encode()).hexdigest()}"
-
-
-def _read_table(
-    path: Path, source: str, names: tuple[str, ...], num_rows: int
-) -> dict[str, np.ndarray] | None:
-    """Return the columns by name, or None where there is no table, another's, or a damaged one."""
-    import pandas as pd
-
-    most = len(source) + _MOST_PER_ROW * (num_rows + 8)
-    try:
-        with open(path, "rb") as file:
-            heading, rows = file.read(most).decode("utf-8").split("\n", maxsplit=1)
-        if heading != source + _rows_digest(rows):
-            return None
-        table = pd.read_csv(io.StringIO(rows), usecols=names, dtype=np.float64)
-    except (FileNotFoundError, ValueError):  # not there; not text, a single line, or no table
-        return None
-    if len(table) != num_rows:
-        return None
-    return {name: table[name].to_numpy(copy=True) for name in names}
-
-
-def _write_table(path: Path, source: str, measured: dict[str, np.ndarray], num_train: int) -> None:
-    import pandas as pd
-
-    num_test = len(next(iter(measured.values()))) - num_train
-    table = pd.DataFrame(
-        {
-            "index": np.concatenate([np.arange(num_train), np.arange(num_test)]),
-            "split": np.repeat(["train", "test"], [num_train, num_test]),
-            **measured,
-        }
-    )
-    rows = table.to_csv(index=False, float_format="%.6f", na_rep="nan", lineterminator="\n")
-    with replacing(path) as temporary:
-        temporary.write_bytes(f"{source}{_rows_digest(rows)}\n{rows}".encode())
 
 
 def _checked_images(images: np.ndarray) -> np.ndarray:
@@ -302,19 +177,19 @@ def _checked_images(images: np.ndarray) -> np.ndarray:
         images = images[..., 0]
     if images.ndim != 3 or 0 in images.shape[1:]:
         raise ValueError(
-            "images must have shape [n, height, width] or [n, height, width, 1], "
-            f"got {images.shape}"
+            f"images have shape {images.shape}; expected [n, height, width] or "
+            "[n, height, width, 1]"
         )
     if images.dtype == np.uint8:
         return images
     if not np.issubdtype(images.dtype, np.floating):
         raise TypeError(
-            f"images must be uint8, or floats in [0, 1], got {images.dtype}: convert them"
+            f"images are {images.dtype}; expected uint8, or floats in [0, 1]: convert them"
         )
     if images.size and not (images.min() >= 0 and images.max() <= 1):  # nan fails both
         raise ValueError(
-            f"float images must lie in [0, 1], got {images.min()} to {images.max()}: "
-            "divide by 255, or pass uint8"
+            f"float images range from {images.min()} to {images.max()}; expected [0, 1]: divide "
+            "by 255, or pass uint8"
         )
     return images
 
@@ -323,11 +198,9 @@ def _checked_images(images: np.ndarray) -> np.ndarray:
 def _upsampling_maps(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (enlarge [4 size, size], blur [4 size, 4 size]), each the matrix of one linear map.
 
-    They are what `skimage.transform.pyramid_expand(order=3, upscale=4)` does along one axis,
-    applied to the unit vectors: its enlargement mirrors at the edge pixel, its blur before it.
+    Together they equal `skimage.transform.pyramid_expand(order=3, upscale=4)` along one axis. Its
+    enlargement mirrors at the centre of the edge pixel, its blur at the edge.
     """
-    from scipy import ndimage
-
     enlarge = ndimage.zoom(np.eye(size), (UPSCALE, 1), order=3, mode="mirror", grid_mode=True)
     blur = ndimage.gaussian_filter1d(
         np.eye(UPSCALE * size), sigma=2 * UPSCALE / 6, axis=0, mode="reflect"
@@ -354,13 +227,13 @@ def _binarise(upsampled: np.ndarray) -> np.ndarray:
 
 
 def _has_contrast(images: np.ndarray, upsampled: np.ndarray) -> np.ndarray:
-    """Return whether there is anything to binarise [n]: rounding alone must not make a stroke."""
+    """Return bool [n]: whether the contrast is more than rounding."""
     one_level = 1 if images.dtype == np.uint8 else 0.999 / 255
     return (np.ptp(images, axis=(1, 2)) >= one_level) & (np.ptp(upsampled, axis=(1, 2)) >= 1)
 
 
 class _TiesByOrder(np.random.Generator):
-    """Gives `medial_axis` the tie-breakers it would draw: those of the foreground, row by row."""
+    """A generator that gives `medial_axis` fixed tie-breakers for the foreground, row by row."""
 
     def __init__(self, order: np.ndarray) -> None:
         super().__init__(np.random.PCG64(0))
@@ -372,19 +245,17 @@ class _TiesByOrder(np.random.Generator):
 
 @lru_cache(maxsize=8)
 def _tie_order(height: int, width: int) -> np.ndarray:
-    """Return a fixed random rank for every place of an upsampled image, int32 [height, width]."""
+    """Return a fixed random rank for every pixel of an upsampled image, int32 [height, width]."""
     ranks = np.random.default_rng(0).permutation(height * width)
     return ranks.reshape(height, width).astype(np.int32)
 
 
 def _medial_axis(binary: np.ndarray, ties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from skimage.morphology import medial_axis
-
     return medial_axis(binary, return_distance=True, rng=_TiesByOrder(ties))
 
 
-def _measures_of(images: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Return the measures of one task's images (checked: [n, h, w]), [n, len(names)]."""
+def _measure(images: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Return the measures of checked images [n, h, w] as [n, len(names)]."""
     upsampled = _upsample(images)
     binary = _binarise(upsampled)
     has_contrast = np.flatnonzero(_has_contrast(images, upsampled))
@@ -392,21 +263,22 @@ def _measures_of(images: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     if "area" in names:
         found["area"][has_contrast] = binary[has_contrast].sum(axis=(1, 2)) / UPSCALE**2
     if {"thickness", "length"} & set(names):
-        found["thickness"][has_contrast], found["length"][has_contrast] = _of_skeletons(
+        found["thickness"][has_contrast], found["length"][has_contrast] = _measure_skeletons(
             binary[has_contrast]
         )
     if {"slant", "width", "height"} & set(names):
-        for one in has_contrast:
-            slant, width, height = _of_parallelogram(upsampled[one])
-            found["slant"][one], found["width"][one], found["height"][one] = slant, width, height
+        for i in has_contrast:
+            extents = _measure_parallelogram(upsampled[i])
+            found["slant"][i], found["width"][i], found["height"][i] = extents
     return np.stack([found[name] for name in names], axis=1)
 
 
-def _of_skeletons(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return thickness and length of images [n, h, w] that have a foreground."""
+def _measure_skeletons(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return thickness and length of binary images [n, h, w] that have a foreground."""
     thickness, length = np.empty(len(binary)), np.empty(len(binary))
 
-    # Outside its borders an image has no background, in a mosaic it would: these few go alone.
+    # A mosaic adds background outside the border, which changes distances from strokes on the
+    # border: these few images are measured alone.
     on_border = binary[:, [0, -1], :].any(axis=(1, 2)) | binary[:, :, [0, -1]].any(axis=(1, 2))
     ties = _tie_order(*binary.shape[1:])
     for i in np.flatnonzero(on_border):
@@ -414,18 +286,18 @@ def _of_skeletons(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         thickness[i] = 2.0 * distance[skeleton].mean() / UPSCALE
         length[i] = _length(skeleton[np.newaxis]).item()
 
-    # The others by the width of their strokes' box: a narrow 1 beside a wide 0 would waste space.
+    # Sorted by the width of the strokes, because all windows of a mosaic are as wide as the widest.
     inside = np.flatnonzero(~on_border)
     inside = inside[np.argsort(binary[inside].any(axis=1).sum(axis=1), kind="stable")]
     per_mosaic = max(1, _PIXELS_PER_MOSAIC // ties.size)
     for start in range(0, len(inside), per_mosaic):
         chosen = inside[start : start + per_mosaic]
-        thickness[chosen], length[chosen] = _in_mosaic(binary[chosen])
+        thickness[chosen], length[chosen] = _measure_mosaic(binary[chosen])
     return thickness, length
 
 
 def _length(skeletons: np.ndarray) -> np.ndarray:
-    """Return the length of skeletons [n, h, w]: every pair of neighbours counts its distance."""
+    """Return the length of skeletons [n, h, w]: the sum of distances between neighbours."""
     pairs = (
         (1.0, skeletons[:, :, :-1] & skeletons[:, :, 1:]),
         (1.0, skeletons[:, :-1] & skeletons[:, 1:]),
@@ -435,33 +307,33 @@ def _length(skeletons: np.ndarray) -> np.ndarray:
     return sum(distance * pair.sum(axis=(1, 2)) for distance, pair in pairs) / UPSCALE
 
 
-def _of_parallelogram(upsampled: np.ndarray) -> tuple[float, float, float]:
-    """Return slant, width and height of one image [h, w] that is not black all over."""
+def _measure_parallelogram(upsampled: np.ndarray) -> tuple[float, float, float]:
+    """Return slant, width and height of one upsampled image [h, w] that is not entirely black."""
     weight = upsampled / upsampled.sum(dtype=np.float64)
     height, width = weight.shape
     x, y = np.arange(width), np.arange(height)
-    of_rows, of_columns = weight.sum(axis=1), weight.sum(axis=0)
-    mean_x, mean_y = of_columns @ x, of_rows @ y
-    mu_xy, mu_yy = (y - mean_y) @ weight @ (x - mean_x), of_rows @ (y - mean_y) ** 2
+    row_sums, column_sums = weight.sum(axis=1), weight.sum(axis=0)
+    mean_x, mean_y = column_sums @ x, row_sums @ y
+    mu_xy, mu_yy = (y - mean_y) @ weight @ (x - mean_x), row_sums @ (y - mean_y) ** 2
     shear = mu_xy / mu_yy if mu_yy > 0 else 0.0
 
-    # The share of each share of x below 0, 1, 2, ...; what is beyond the last is never below it.
+    # The share of the weight below x = 0, 1, 2, ... and below y = 0, 1, 2, ...
     sheared = x + 0.5 - shear * (y[:, np.newaxis] - mean_y)
     bins = np.clip(np.floor(sheared).astype(np.int64) + 1, 0, width)
     below_x = np.bincount(bins.ravel(), weight.ravel(), width + 1)[:width].cumsum()
-    below_y = np.concatenate([[0.0], of_rows.cumsum()[:-1]])
+    below_y = np.concatenate([[0.0], row_sums.cumsum()[:-1]])
     left, right = np.interp(_MIDDLE, below_x, x)
     top, bottom = np.interp(_MIDDLE, below_y, y)
     slant = np.degrees(np.arctan(-shear))
     return float(slant), float(right - left) / UPSCALE, float(bottom - top) / UPSCALE
 
 
-def _in_mosaic(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return thickness and length of images [n, h, w] whose foreground is clear of the border.
+def _measure_mosaic(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return thickness and length of binary images [n, h, w] without foreground on the border.
 
-    Every image is cropped to a window that holds its foreground; the windows, all of the size of
-    the largest, are laid one below the other with a line of background around each. Neither the
-    distances nor the neighbourhoods in a window reach across that line.
+    Every image is cropped to a window around its foreground. The windows, all as large as the
+    largest, are stacked in one image with a line of background around each, which separates their
+    distances and neighbourhoods.
     """
     num_images, height, width = binary.shape
     top, box_height = _extent(binary.any(axis=2))

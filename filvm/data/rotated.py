@@ -1,11 +1,11 @@
 """MNIST-R: every digit of MNIST under eight random rotations (section 3.2 of the report).
 
     angle ~ uniform in [-90, 90] degrees, counter-clockwise positive
-    rotated(r, c) = image, read bilinearly at the place that the rotation brings to (r, c)
+    rotated(r, c) = image, interpolated bilinearly at the point that the rotation moves to (r, c)
 
-480,000 training and 80,000 test images, too many to hold as floats: they are kept as uint8 in
-uncompressed `.npy` files and memory-mapped. The rotations of one digit are neighbours: row i is a
-rotation of digit i // 8, so that any slice of whole digits keeps a digit on one side of a split.
+The 480,000 training and 80,000 test images are too many to hold as floats: they are uint8 in
+uncompressed `.npy` files, which are memory-mapped. Row i is a rotation of digit i // 8, so all
+rotations of a digit are on the same side of a split.
 
     data/mnist_r/   {train,test}_{images,labels,angles,digits}.npy  made.json
 """
@@ -29,20 +29,20 @@ from filvm.files import exclusive, read_json, replacing, write_json
 
 NUM_ROTATIONS = 8
 MAX_ANGLE = 90.0
-MAKING_VERSION = 1  # raise it when other images come out: what is on disk is then made anew
+MAKING_VERSION = 1  # increase it when the images change: existing files are then made again
 
 _ARRAYS = ("images", "labels", "angles", "digits")
-_DIGITS_AT_ONCE = 1024  # a task of the thread pool
-_PIXELS_AT_ONCE = 128 * 28 * 28  # rotated by one thread: its arrays stay in the processor's cache
+_DIGITS_PER_TASK = 1024  # of the thread pool
+_PIXELS_PER_STEP = 128 * 28 * 28  # so that the arrays of a thread stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class RotatedMnist:
     """MNIST-R. Row i of every train array is a rotation of training digit i // num_rotations.
 
-    `images` uint8 [n, 28, 28] are memory maps, read-only; `labels` uint8 [n]; `angles` float32
-    [n] in degrees, counter-clockwise positive; `digits` int32 [n], the index of the digit in the
-    same split of MNIST. `source` and `sha256` are those of the digits.
+    `images` uint8 [n, 28, 28] are read-only memory maps; `labels` uint8 [n]; `angles` float32 [n]
+    in degrees, counter-clockwise positive; `digits` int32 [n], the index of the digit in the same
+    part of MNIST. `source` and `sha256` are those of the digits.
     """
 
     train_images: np.ndarray
@@ -87,25 +87,25 @@ def load_rotated_mnist(
     seed: int = 0,
     progress: bool | None = None,
 ) -> RotatedMnist:
-    """Return MNIST-R, memory-mapped from `mnist_r/` in `data_dir`; make it there if need be.
+    """Return MNIST-R, memory-mapped from `mnist_r` in `data_dir`, where it is made if necessary.
 
-    Parameters
-    ----------
-    mnist : the digits; `load_mnist(data_dir)` if absent
-    num_rotations : of every digit
-    seed : of the angles
-    progress : show a progress bar while making it; by default, on a terminal only
+    `made.json` in the same folder records the digits and settings, and the size and checksum of
+    every file. If the record does not fit, or a file is damaged, the folder is made again and
+    replaced in one step.
 
-    Beside the arrays, `made.json` records what they were made from, their sizes and checksums.
-    Arrays of other digits, another seed or another version, or damaged ones, are made again; the
-    folder is replaced in one step.
+    Args:
+        mnist: the digits; `load_mnist(data_dir)` by default.
+        data_dir: the folder that has, or gets, `mnist_r`.
+        num_rotations: rotations of every digit.
+        seed: seed of the angles.
+        progress: whether to show a progress bar; by default, on a terminal only.
     """
     if num_rotations < 1:
-        raise ValueError(f"num_rotations must be at least 1, got {num_rotations}")
+        raise ValueError(f"num_rotations is {num_rotations}; expected at least 1")
     if mnist is None:
         mnist = load_mnist(data_dir)
     folder = Path(data_dir) / "mnist_r"
-    wanted = {
+    expected = {
         "version": MAKING_VERSION,
         "source": mnist.source,
         "digits_sha256": mnist.sha256,
@@ -113,11 +113,11 @@ def load_rotated_mnist(
         "max_angle": MAX_ANGLE,
         "seed": seed,
     }
-    if not _is_whole(folder, wanted, _layout(mnist, num_rotations)):
+    if not _is_complete(folder, expected, _layout(mnist, num_rotations)):
         with exclusive(folder), replacing(folder) as temporary:
             temporary.mkdir()
             files = _make(temporary, mnist, num_rotations, seed, progress)
-            write_json(temporary / "made.json", {**wanted, "files": files})
+            write_json(temporary / "made.json", {**expected, "files": files})
     arrays = {
         f"{split}_{name}": np.load(
             folder / f"{split}_{name}.npy",
@@ -149,25 +149,25 @@ def _layout(mnist: Mnist, num_rotations: int) -> dict[str, tuple[tuple[int, ...]
     return layout
 
 
-def _is_whole(
-    folder: Path, wanted: dict[str, Any], layout: dict[str, tuple[tuple[int, ...], np.dtype]]
+def _is_complete(
+    folder: Path, expected: dict[str, Any], layout: dict[str, tuple[tuple[int, ...], np.dtype]]
 ) -> bool:
-    """Return whether `folder` holds, undamaged, what is wanted."""
+    """Return whether `folder` has all files, undamaged and made as expected."""
     try:
         made = read_json(folder / "made.json")
         files = made.pop("files")
         return (
-            made == wanted
+            made == expected
             and set(files) == set(layout)
-            and all(_size_and_checksum(folder / name) == noted for name, noted in files.items())
+            and all(_size_and_checksum(folder / name) == record for name, record in files.items())
             and all(_shape_and_type(folder / name) == layout[name] for name in layout)
         )
-    except Exception:  # not there, not JSON, not ours; NumPy raises a dozen kinds for a bad header
+    except Exception:  # missing or damaged; NumPy raises a dozen kinds for a damaged header
         return False
 
 
 def _shape_and_type(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Of a file that is as long as its header says: to map it takes no memory."""
+    """Return them from the header, through a memory map, whatever size the header claims."""
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array.shape, array.dtype
 
@@ -207,22 +207,22 @@ def _make(
 def _rotated_blocks(
     images: np.ndarray, angles: np.ndarray, num_rotations: int
 ) -> Iterator[np.ndarray]:
-    """Yield the rotated images in order, a block at a time, a thread per core at work on them."""
+    """Yield blocks of rotated images in order, computed by one thread per core."""
 
     def rotated(first: int) -> np.ndarray:
-        some = images[first : first + _DIGITS_AT_ONCE]
+        some = images[first : first + _DIGITS_PER_TASK]
         rows = slice(first * num_rotations, (first + len(some)) * num_rotations)
         return rotate_images(np.repeat(some, num_rotations, axis=0), angles[rows])
 
     num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
-    firsts = range(0, len(images), _DIGITS_AT_ONCE)
+    firsts = range(0, len(images), _DIGITS_PER_TASK)
     with ThreadPoolExecutor(num_threads) as pool:
-        for start in range(0, len(firsts), num_threads):  # as many blocks in memory as threads
+        for start in range(0, len(firsts), num_threads):  # bounds the blocks in memory
             yield from pool.map(rotated, firsts[start : start + num_threads])
 
 
 def _write_npy(path: Path, shape: tuple[int, ...], blocks: Iterable[np.ndarray], bar: tqdm) -> None:
-    """Write uint8 blocks one by one; a full disk raises, where a memory map would crash."""
+    """Write uint8 blocks one by one: on a full disk this raises; a memory map would crash."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -236,17 +236,17 @@ def rotate_images(
 ) -> np.ndarray:
     """Rotate every image about its centre by its own angle, with bilinear interpolation.
 
-    Parameters
-    ----------
-    images : uint8 [n, height, width]
-    angles : [n], degrees, counter-clockwise positive, as one sees the image with row 0 on top
-    out : uint8 [n, height, width], for example a memory map; made if absent
+    Args:
+        images: uint8 [n, height, width].
+        angles: [n], in degrees, counter-clockwise positive, with row 0 at the top.
+        out: uint8 [n, height, width] to write to, for example a memory map; a new array by default.
 
-    Returns `out`. What turns out of the image is lost, what turns in is 0.
+    Returns:
+        `out`. Pixels from outside the image are 0.
 
-    Examples
-    --------
-    >>> import numpy as np
+    Raises:
+        TypeError, ValueError: an array has another type or shape, or an angle is not finite.
+
     >>> arrow = np.zeros([1, 5, 5], np.uint8)
     >>> arrow[0, 2, 2:] = 9
     >>> rotate_images(arrow, np.array([90.0]))[0, :3, 2]
@@ -255,17 +255,17 @@ def rotate_images(
     images, angles = np.asarray(images), np.asarray(angles, np.float32)
     if images.dtype != np.uint8 or images.ndim != 3:
         raise TypeError(
-            f"images must be uint8 [n, height, width], got {images.dtype} {images.shape}"
+            f"images are {images.dtype} {images.shape}; expected uint8 [n, height, width]"
         )
     if angles.shape != (len(images),):
         raise ValueError(
-            f"angles must have one entry per image, shape {(len(images),)}, got {angles.shape}"
+            f"angles have shape {angles.shape}; expected {(len(images),)}, one per image"
         )
     if not np.isfinite(angles).all():
-        raise ValueError("angles must be finite, got nan or infinity")
+        raise ValueError("angles hold nan or infinity; expected finite numbers")
     if out is None:
         out = np.empty_like(images)
-    step = max(1, _PIXELS_AT_ONCE // max(1, images[0].size if len(images) else 1))
+    step = max(1, _PIXELS_PER_STEP // max(1, images[0].size if len(images) else 1))
     for start in range(0, len(images), step):
         part = slice(start, start + step)
         out[part] = _rotate_few(images[part], angles[part])
@@ -274,10 +274,10 @@ def rotate_images(
 
 def _rotate_few(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
     num_images, height, width = images.shape
-    framed = np.zeros([num_images, height + 3, width + 3], np.float32)  # what lies outside is 0
+    framed = np.zeros([num_images, height + 3, width + 3], np.float32)  # 0 outside
     framed[:, 1:-2, 1:-2] = images
 
-    # With x to the right and y up about the centre, the pixel (x, y) shows what was at
+    # With x to the right and y upwards from the centre, the rotated image at (x, y) is the image at
     # (x cos a + y sin a, -x sin a + y cos a). Rows run downwards: y = -(row - centre).
     radians = np.deg2rad(angles)[:, np.newaxis, np.newaxis]
     cos, sin = np.cos(radians), np.sin(radians)
@@ -297,13 +297,13 @@ def _rotate_few(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
     row += (np.arange(num_images, dtype=np.int32) * framed[0].size)[:, np.newaxis, np.newaxis]
     pixels = framed.ravel()
 
-    def read(offset: int) -> np.ndarray:
+    def neighbours(offset: int) -> np.ndarray:
         return np.take(pixels, row + offset)
 
-    above = read(0)
-    above += (read(1) - above) * columns
-    below = read(width + 3)
-    below += (read(width + 4) - below) * columns
+    above = neighbours(0)
+    above += (neighbours(1) - above) * columns
+    below = neighbours(width + 3)
+    below += (neighbours(width + 4) - below) * columns
     above += (below - above) * rows
     above += np.float32(0.5)
     return above.astype(np.uint8)

@@ -3,10 +3,9 @@
     x_t = start + step * t,   t = 0 .. length - 1;      final = start + step * (length - 1)
 
 Any three of start, step, length and final determine a sequence. Start, step and length are drawn
-independently and uniformly from ranges, by default those of Table 1; sequences are padded with
-zeros to a common length. Section 3.3 of the report, Tables 1 and B1.
-
-No number is zero or below, so that the padding says where a sequence ends.
+independently and uniformly from ranges, by default those of Table 1. Sequences are padded with
+zeros to a common length; all numbers are positive, so the padding marks the end. Section 3.3 of the
+report, Tables 1 and B1.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from typing import Any
 import numpy as np
 
 MAX_LENGTH = 30
-LARGEST_EXACT = 2**24  # float32 holds every whole number up to here
-MOST_NUMBERS = 2**28  # of a user's own sequences, padded: 1 GiB
+LARGEST_EXACT = 2**24  # float32 represents every whole number up to here
+MAX_NUMBERS = 2**28  # of a user's sequences, padded: 1 GiB
 
 Range = tuple[int, int]  # smallest and largest value, both included
 
@@ -37,14 +36,14 @@ TABLE_B1: tuple[tuple[int, ...], ...] = (
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences and what they are made of; arrays that share their first dimension.
+    """Sequences and their attributes, as arrays that share their first dimension.
 
     Attributes:
         numbers: float32 [n, max_length, 1], zero after each sequence's length.
         start: float32 [n], the first number.
-        step: float32 [n], the mean difference between neighbours (for these sequences, every
-            difference); nan where a sequence has one number only, and so no step.
-        length: int64 [n], how many numbers.
+        step: float32 [n], the mean difference between neighbours (in toy sequences, every
+            difference); nan for a sequence of one number.
+        length: int64 [n], the number of numbers.
         final: float32 [n], the last number.
 
     `len`, indexing and slicing work along the first dimension.
@@ -61,23 +60,22 @@ class Sequences:
 
     def __getitem__(self, index: Any) -> Sequences:
         if isinstance(index, (int, np.integer)):
-            # Still an array of sequences: of one.
             index = slice(index, None if index == -1 else index + 1)
         return Sequences(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
     @property
     def triples(self) -> np.ndarray:
-        """(start, step, length) of each sequence, float64 [n, 3]."""
+        """Start, step and length of each sequence, float64 [n, 3]."""
         return np.stack([self.start, self.step, self.length], axis=1).astype(np.float64)
 
     def to_lists(self) -> list[list[float]]:
-        """The sequences without their padding; whole numbers as `int`."""
+        """Return the sequences without padding; whole numbers become `int`."""
         return sequences_to_lists(self.numbers, self.length)
 
 
 @dataclass(frozen=True)
 class SequenceSplits:
-    """Sequences to train on, to choose settings on, and to report on, with no triple in common."""
+    """Training, validation and test sequences, with no (start, step, length) in common."""
 
     train: Sequences
     validation: Sequences
@@ -93,16 +91,19 @@ def make_sequences(
     length: Range = TABLE_1["length"],
     max_length: int | None = None,
 ) -> Sequences:
-    """n random sequences; start, step and length drawn independently, uniformly, with repetition.
+    """Draw sequences: start, step and length independently, uniformly and with repetition.
 
     Args:
-        n: how many.
+        n: number of sequences.
         seed: equal seeds give equal sequences.
-        start, step, length: smallest and largest value, both included; Table 1 by default.
-        max_length: what sequences are padded to; the largest length by default.
+        start: smallest and largest start, both included; Table 1 by default.
+        step: the same for the step.
+        length: the same for the length.
+        max_length: length to pad to; the largest length by default.
 
-    Raises ValueError or TypeError where a range is empty, holds a sequence with a number that is
-    not positive, or leaves what float32 holds exactly (2^24).
+    Raises:
+        ValueError, TypeError: a range is empty, or allows numbers that are not positive or exceed
+            2^24, up to which float32 is exact.
 
     >>> sequences = make_sequences(2, seed=0, length=(3, 5))
     >>> sequences.numbers.shape
@@ -127,11 +128,16 @@ def split_sequences(
     length: Range = TABLE_1["length"],
     max_length: int | None = None,
 ) -> SequenceSplits:
-    """Random sequences in three splits that share no (start, step, length).
+    """Draw sequences in three parts that share no triple (start, step, length).
 
-    Args: the sizes of the splits; the rest as for `make_sequences`. The triples of the validation
-    and test splits are all different; training triples are drawn from what these two left, with
-    repetition (there are 1.4 million triples in Table 1).
+    All triples of the validation and test parts are different. Training triples are drawn from the
+    others, with repetition (Table 1 allows 1.4 million triples).
+
+    Args:
+        train: number of training sequences.
+        validation: number of validation sequences.
+        test: number of test sequences.
+        seed, start, step, length, max_length: as for `make_sequences`.
 
     >>> splits = split_sequences(train=1000, validation=50, test=50)
     >>> len(splits.train), len(splits.test)
@@ -145,13 +151,13 @@ def split_sequences(
     if held_out + (train > 0) > space.size:
         raise ValueError(
             f"validation={validation} and test={test} need {held_out} different (start, step, "
-            f"length), but the ranges allow {space.size}, and training needs one too: widen the "
-            "ranges or ask for fewer"
+            f"length); expected fewer than the {space.size} in the ranges, because training needs "
+            "one too: widen the ranges or ask for fewer"
         )
     rng = np.random.default_rng(_whole("seed", seed, minimum=0))
     held = rng.choice(space.size, size=held_out, replace=False)
     rank = rng.integers(space.size - held_out, size=train) if train else np.empty(0, np.int64)
-    # The rank-th triple among those not held out: step over each held-out one below it.
+    # The rank-th triple that is not held out: add the number of held-out triples below it.
     below = np.searchsorted(np.sort(held) - np.arange(held_out), rank, side="right")
     padded = _padded(length, max_length)
     return SequenceSplits(
@@ -164,13 +170,14 @@ def split_sequences(
 def sequences_from_lists(
     lists: Iterable[Sequence[float]], max_length: int | None = None
 ) -> Sequences:
-    """A user's own sequences, of positive numbers, padded with zeros.
+    """Convert lists of positive numbers to padded `Sequences`.
 
     Args:
-        lists: one list of numbers a sequence; their steps need not be constant.
-        max_length: what to pad to; 30 by default, more if a sequence is longer.
+        lists: one list of numbers per sequence; the steps need not be constant.
+        max_length: length to pad to; 30 by default, more if a sequence is longer.
 
-    Raises TypeError or ValueError that names the sequence and what is wrong with it.
+    Raises:
+        TypeError, ValueError: a sequence, which is named, is not a list of positive numbers.
 
     >>> own = sequences_from_lists([[4, 14, 24], [7, 9, 11, 13]])
     >>> own.numbers.shape, own.step.tolist(), own.length.tolist()
@@ -191,13 +198,13 @@ def sequences_from_lists(
     if longest > width:
         index = next(index for index, row in enumerate(rows) if len(row) > width)
         raise ValueError(
-            f"sequence {index} has {len(rows[index])} numbers; at most max_length={width} fit: "
-            "shorten it or raise max_length"
+            f"sequence {index} has {len(rows[index])} numbers; expected at most "
+            f"max_length={width}: shorten it or increase max_length"
         )
-    if len(rows) * width > MOST_NUMBERS:
+    if len(rows) * width > MAX_NUMBERS:
         raise ValueError(
-            f"{len(rows)} sequences padded to {width} make {len(rows) * width} numbers; expected "
-            f"at most {MOST_NUMBERS}: shorten the longest, or give fewer at a time"
+            f"{len(rows)} sequences padded to {width} have {len(rows) * width} numbers; expected "
+            f"at most {MAX_NUMBERS}: shorten the longest, or convert fewer at a time"
         )
     numbers = np.zeros((len(rows), width, 1), np.float32)
     for index, row in enumerate(rows):
@@ -208,12 +215,12 @@ def sequences_from_lists(
 def sequences_to_lists(
     numbers: np.ndarray, lengths: np.ndarray | None = None, *, decimals: int | None = None
 ) -> list[list[float]]:
-    """Padded numbers back to lists, without the padding; whole numbers as `int`.
+    """Convert padded numbers to lists without padding; whole numbers become `int`.
 
     Args:
         numbers: [n, max_length, 1] or [n, max_length].
-        lengths: [n], how many numbers to keep; where a sequence ends in zeros, if not given.
-        decimals: what to round to first, for what a model decoded; no rounding by default.
+        lengths: [n], how many numbers to keep; by default, up to the zeros at the end.
+        decimals: decimals to round the numbers of a decoder to; by default, they stay.
 
     >>> sequences_to_lists(np.array([[4.0, 14.2, 24.0, 0.0]]), decimals=0)
     [[4, 14, 24]]
@@ -228,11 +235,11 @@ def sequences_to_lists(
         )
     lengths = padded_lengths(numbers) if lengths is None else np.asarray(lengths).reshape(-1)
     if len(lengths) != len(numbers):
-        raise ValueError(f"{len(lengths)} lengths for {len(numbers)} sequences; expected one each")
+        raise ValueError(f"lengths has {len(lengths)} entries; expected {len(numbers)}")
     if len(lengths) and (lengths.min() < 0 or lengths.max() > numbers.shape[1]):
         raise ValueError(
             f"lengths range from {lengths.min()} to {lengths.max()}; expected 0 to "
-            f"{numbers.shape[1]}, as many as there are numbers"
+            f"{numbers.shape[1]}, the number of numbers"
         )
     if decimals is not None:
         numbers = np.round(numbers, decimals)
@@ -243,9 +250,10 @@ def sequences_to_lists(
 
 
 def padded_lengths(numbers: np.ndarray) -> np.ndarray:
-    """int64 [n]: the place of the last number that is not zero, counted from 1.
+    """Return the place of the last number that is not zero, counted from 1: int64 [n].
 
-    Args: `numbers` [n, max_length, 1] or [n, max_length].
+    Args:
+        numbers: [n, max_length, 1] or [n, max_length].
     """
     numbers = np.asarray(numbers)
     numbers = numbers.reshape(numbers.shape[:2])
@@ -254,16 +262,17 @@ def padded_lengths(numbers: np.ndarray) -> np.ndarray:
 
 
 def median_steps(numbers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """float64 [n]: the median difference between neighbours within each length (Figure 5).
+    """Return the median difference between neighbours within each length: float64 [n] (Figure 5).
 
-    Args: `numbers` [n, max_length, 1] or [n, max_length] and `lengths` [n]. nan where a sequence
-    has fewer than two numbers.
+    Args:
+        numbers: [n, max_length, 1] or [n, max_length].
+        lengths: [n]; the result is nan where the length is less than 2.
     """
     return _over_steps(np.nanmedian, numbers, lengths)
 
 
 def mean_steps(numbers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """float64 [n]: the mean difference between neighbours within each length (Figures 5, 12)."""
+    """Return the mean difference, as `median_steps` returns the median (Figures 5 and 12)."""
     return _over_steps(np.nanmean, numbers, lengths)
 
 
@@ -280,11 +289,10 @@ def _over_steps(statistic: Any, numbers: np.ndarray, lengths: np.ndarray) -> np.
     return result
 
 
-# The triples (start, step, length) of some ranges, numbered from 0.
-
-
 @dataclass(frozen=True)
 class _TripleSpace:
+    """All triples (start, step, length) in three ranges, numbered from 0."""
+
     start: Range
     step: Range
     length: Range
@@ -297,8 +305,8 @@ class _TripleSpace:
         largest = start[1] + step[1] * (length[1] - 1)
         if largest > LARGEST_EXACT:
             raise ValueError(
-                f"the ranges reach {largest}; expected no number beyond 2^24 = {LARGEST_EXACT}, "
-                "what float32 holds exactly: choose smaller ranges"
+                f"the largest number is {largest}; expected at most 2^24 = {LARGEST_EXACT}, up to "
+                "which float32 is exact: choose smaller ranges"
             )
         return cls(start, step, length)
 
@@ -312,7 +320,7 @@ class _TripleSpace:
         return starts * steps * lengths
 
     def triples(self, index: np.ndarray) -> np.ndarray:
-        """int64 [n, 3]: the triples with these numbers."""
+        """Return the triples with these numbers, int64 [n, 3]."""
         lows = [self.start[0], self.step[0], self.length[0]]
         return np.stack(np.unravel_index(index, self.shape), axis=1).astype(np.int64) + lows
 
@@ -338,8 +346,8 @@ def _padded(length: Range, max_length: Any) -> int:
     max_length = _whole("max_length", max_length, minimum=1)
     if max_length < length[1]:
         raise ValueError(
-            f"max_length is {max_length}, but length goes up to {length[1]}: raise max_length to "
-            "that at least"
+            f"max_length is {max_length}; expected at least the largest length, {length[1]}: "
+            "increase max_length"
         )
     return max_length
 

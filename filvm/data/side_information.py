@@ -1,9 +1,8 @@
-"""Side information s: the few things a person knows about a sample (report, sections 2.3 and 3).
+"""Side information s: known attributes of a sample (report, sections 2.3 and 3).
 
-Attributes stand in the order of the z* dimensions they are to own: attribute j is z*_j's. A value
-may be missing, sample by sample and attribute by attribute: -1 for a `Categorical`, nan for a
-`Continuous`. Users give and get labels, pixels and degrees; what a network sees of a continuous
-attribute is (value - mean) / scale, with mean and scale of the training data.
+Attribute j belongs to dimension j of z*. Any value of any sample may be missing: -1 for a
+`Categorical`, nan for a `Continuous`. Users work with labels, pixels and degrees; the input of a
+network is (value - mean) / scale, with mean and scale of the training data.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-# Names that methods and serving signatures of the lens models use for something else.
+# Argument names of the methods and serving signatures of lens models.
 RESERVED_NAMES = frozenset(
     {"z", "z_star", "x", "images", "sequences", "dimension", "value", "seed", "sampled", "lengths"}
 )
@@ -44,7 +43,7 @@ class Categorical:
 
     @property
     def width(self) -> int:
-        """How many numbers a network sees of it: one per class."""
+        """Number of network inputs: one per class."""
         return int(self.num_classes)
 
 
@@ -63,7 +62,7 @@ class Continuous:
 
     @property
     def width(self) -> int:
-        """How many numbers a network sees of it."""
+        """Number of network inputs."""
         return 1
 
 
@@ -75,13 +74,17 @@ def _check_name(name: Any) -> None:
         raise TypeError(f"an attribute's name is {name!r}; expected a string")
     if not name.isidentifier() or name in RESERVED_NAMES:
         raise ValueError(
-            f"an attribute's name is {name!r}; expected letters, digits and underscores, as of a "
-            f"Python variable, and none of {sorted(RESERVED_NAMES)}"
+            f"an attribute's name is {name!r}; expected a valid name for a Python variable, other "
+            f"than {sorted(RESERVED_NAMES)}"
         )
 
 
 def check_attributes(attributes: Sequence[Attribute], latent_dim: int) -> tuple[Attribute, ...]:
-    """The attributes as a tuple, or the error that says why a lens cannot have them."""
+    """Return the attributes as a tuple.
+
+    Raises:
+        TypeError, ValueError: a lens with `latent_dim` dimensions cannot have these attributes.
+    """
     attributes = tuple(attributes)
     for attribute in attributes:
         if not isinstance(attribute, Categorical | Continuous):
@@ -91,19 +94,19 @@ def check_attributes(attributes: Sequence[Attribute], latent_dim: int) -> tuple[
             )
     names = [attribute.name for attribute in attributes]
     if not names:
-        raise ValueError("side_information is empty; a lens needs at least one attribute")
+        raise ValueError("side_information is empty; expected at least one attribute")
     if len(set(names)) < len(names):
-        raise ValueError(f"side_information names an attribute twice: {names}")
+        raise ValueError(f"side_information has the names {names}; expected different names")
     if len(names) > latent_dim:
         raise ValueError(
-            f"side_information has {len(names)} attributes for {latent_dim} latent dimensions; "
-            "each attribute needs a dimension of its own"
+            f"side_information has {len(names)} attributes; expected at most {latent_dim}, the "
+            "number of latent dimensions"
         )
     return attributes
 
 
 def attributes_to_config(attributes: Sequence[Attribute]) -> list[dict[str, Any]]:
-    """Plain dictionaries, for JSON; `attributes_from_config` brings the attributes back.
+    """Convert attributes to dictionaries for JSON; `attributes_from_config` is the inverse.
 
     >>> attributes_to_config([Categorical("digit", 10), Continuous("thickness")])
     [{'name': 'digit', 'num_classes': 10}, {'name': 'thickness'}]
@@ -117,7 +120,7 @@ def attributes_to_config(attributes: Sequence[Attribute]) -> list[dict[str, Any]
 
 
 def attributes_from_config(config: Sequence[Mapping[str, Any]]) -> tuple[Attribute, ...]:
-    """The inverse of `attributes_to_config`."""
+    """Convert the dictionaries of `attributes_to_config` to attributes."""
     return tuple(
         Categorical(entry["name"], entry["num_classes"])
         if "num_classes" in entry
@@ -129,20 +132,20 @@ def attributes_from_config(config: Sequence[Mapping[str, Any]]) -> tuple[Attribu
 def stack_side_information(
     attributes: Sequence[Attribute], values: Mapping[str, Any], n: int, *, require_all: bool = False
 ) -> np.ndarray:
-    """One checked matrix from a mapping of names to values.
+    """Check side information and stack it to a matrix.
 
     Args:
         attributes: in the order of the columns.
-        values: name -> [n] array of labels (integers, -1 missing) or numbers (nan missing).
-        n: how many samples there are.
-        require_all: whether a name that is not there is an error (as in training) or a column
-            of missing values (as in inference).
+        values: name -> array [n] of labels (integers, -1 if missing) or numbers (nan if missing).
+        n: number of samples.
+        require_all: whether an absent name is an error (in training) or means that all its values
+            are missing (in inference).
 
     Returns:
         float32 [n, number of attributes], in the attributes' own units, nan where missing.
 
     Raises:
-        TypeError or ValueError that names the attribute, and the first row at fault.
+        TypeError, ValueError: a value is wrong; the attribute and the first wrong row are named.
 
     >>> stack_side_information([Categorical("digit", 10)], {"digit": [3, -1]}, 2)
     array([[ 3.],
@@ -150,18 +153,18 @@ def stack_side_information(
     """
     if not isinstance(values, Mapping):
         raise TypeError(
-            f"side information is a {type(values).__name__}; expected a dictionary "
-            f"from the names {[a.name for a in attributes]} to arrays"
+            f"side information is a {type(values).__name__}; expected a dictionary of arrays "
+            f"with the names {[a.name for a in attributes]}"
         )
     names = [attribute.name for attribute in attributes]
     unknown = sorted(set(values) - set(names), key=str)
     if unknown:
-        raise ValueError(f"side information names {unknown}; this lens knows {names}")
+        raise ValueError(f"side information has the names {unknown}; expected some of {names}")
     absent = [name for name in names if name not in values]
     if absent and require_all:
         raise ValueError(
-            f"side information lacks {absent}; give an array for each of {names}, "
-            "with -1 (categorical) or nan (continuous) where a value is missing"
+            f"side information lacks {absent}; expected an array for each of {names}: mark missing "
+            "values with -1 (categorical) or nan (continuous)"
         )
     stacked = np.full([n, len(names)], np.nan, np.float32)
     for column, attribute in enumerate(attributes):
@@ -171,7 +174,7 @@ def stack_side_information(
 
 
 def attribute_values(attribute: Attribute, values: Any, n: int | None = None) -> np.ndarray:
-    """The values of one attribute, checked: float32 [n], nan where missing."""
+    """Check the values of one attribute and return them as float32 [n], nan where missing."""
     try:
         array = np.asarray(values)
     except ValueError:  # rows of different lengths
@@ -190,7 +193,7 @@ def attribute_values(attribute: Attribute, values: Any, n: int | None = None) ->
         if infinite.any():
             raise ValueError(
                 f"{attribute.name!r} is infinite at row {int(infinite.argmax())}, or too large for "
-                "float32; expected finite numbers, or nan where the value is missing"
+                "float32; expected finite numbers, or nan for missing values"
             )
         return numbers
     array = array.astype(np.float64)
@@ -200,7 +203,7 @@ def attribute_values(attribute: Attribute, values: Any, n: int | None = None) ->
         row = int(wrong.argmax())
         raise ValueError(
             f"{attribute.name!r} is {array[row]:g} at row {row}; expected a label from 0 to "
-            f"{attribute.width - 1}, or -1 where it is missing"
+            f"{attribute.width - 1}, or -1 if it is missing"
         )
     return np.where(missing, np.nan, array).astype(np.float32)
 
@@ -208,15 +211,16 @@ def attribute_values(attribute: Attribute, values: Any, n: int | None = None) ->
 def attribute_scaling(
     attributes: Sequence[Attribute], stacked: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of each column of `stack_side_information`, from its known values.
+    """Return mean and scale of the known values in each column of `stack_side_information`.
 
-    Labels are not scaled (0 and 1). A continuous attribute that never varies has scale 1.
+    The scale is the standard deviation, or 1 for a constant attribute. Labels have mean 0 and
+    scale 1.
 
     Returns:
         Two float32 arrays [number of attributes].
 
     Raises:
-        ValueError if an attribute is missing in every sample: nothing could be learned about it.
+        ValueError: all values of an attribute are missing.
 
     >>> attribute_scaling([Continuous("t")], np.float32([[1.0], [np.nan], [3.0]]))
     (array([2.], dtype=float32), array([1.], dtype=float32))
@@ -226,13 +230,12 @@ def attribute_scaling(
         known = stacked[:, column][np.isfinite(stacked[:, column])].astype(np.float64)
         if not len(known):
             raise ValueError(
-                f"every value of {attribute.name!r} is missing; give some, or leave the "
-                "attribute out of side_information"
+                f"every value of {attribute.name!r} is missing; expected some known values: add "
+                "them, or remove the attribute from side_information"
             )
         if isinstance(attribute, Continuous):
             mean[column] = known.mean()
-            # Relative to the mean, for a constant is rarely exactly constant in floating point;
-            # whatever the unit is, down to where float32 has no more digits.
+            # A constant column has a small spread from rounding, relative to its mean.
             spread = known.std()
             scale[column] = spread if spread > max(1e-6 * abs(mean[column]), 1e-30) else 1.0
     return mean.astype(np.float32), scale.astype(np.float32)

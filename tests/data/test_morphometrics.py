@@ -1,4 +1,4 @@
-"""Measures equal Morpho-MNIST's definitions, whatever the images and their company."""
+"""Measures equal Morpho-MNIST's definitions, for any image and in any batch."""
 
 import dataclasses
 import doctest
@@ -13,20 +13,18 @@ from scipy import ndimage
 from skimage.morphology import medial_axis
 from skimage.transform import pyramid_expand
 
-from filvm.data import Mnist
-from filvm.data import morphometrics as morphometrics_module
+from filvm.data import Mnist, shape_tables
 from filvm.data.morphometrics import (
     MORPHOMETRICS,
-    load_morphometrics,
-    load_thickness,
     measure_shapes,
     stroke_steps,
     stroke_thickness,
 )
+from filvm.data.shape_tables import load_morphometrics, load_thickness
 
 
 def by_definition(image):
-    """Morpho-MNIST's measure as its authors define it, for one image, with scikit-image alone."""
+    """The thickness as the authors of Morpho-MNIST define it, for one image."""
     upsampled = (255.0 * pyramid_expand(image, upscale=4, order=3)).astype(np.uint8)
     darkest, brightest = upsampled.min(), upsampled.max()
     binary = upsampled >= darkest + (brightest - darkest) * 0.5
@@ -35,7 +33,7 @@ def by_definition(image):
 
 
 def all_by_definition(image):
-    """Every measure as Morpho-MNIST's authors define it, pixel by pixel, for one image."""
+    """All measures as the authors of Morpho-MNIST define them, pixel by pixel, for one image."""
     upsampled = (255.0 * pyramid_expand(image, upscale=4, order=3)).astype(np.uint8)
     binary = upsampled >= upsampled.min() + (upsampled.max() - upsampled.min()) * 0.5
     skeleton = medial_axis(binary, rng=1).astype(float)
@@ -75,7 +73,7 @@ def test_mean_difference_from_the_definition_is_below_a_hundredth_of_a_pixel(dig
     assert np.abs(difference).max() <= 0.2
 
 
-def test_strokes_that_touch_the_border_are_measured_as_the_definition_does(digits):
+def test_strokes_on_the_border_are_measured_by_the_definition(digits):
     images = np.stack([np.roll(image, shift, axis=1) for image in digits.images[:4] for shift in
                        (5, 6, 8)])  # fmt: skip
     expected = [by_definition(image) for image in images]
@@ -86,7 +84,7 @@ def test_strokes_that_touch_the_border_are_measured_as_the_definition_does(digit
 def test_upsampling_is_pyramid_expand_for_any_size(height, width):
     images = np.random.default_rng(0).integers(0, 256, [20, height, width]).astype(np.uint8)
     expected = [(255 * pyramid_expand(i, upscale=4, order=3)).astype(np.uint8) for i in images]
-    difference = morphometrics_module._upsample(images) - np.array(expected, dtype=int)
+    difference = shape_tables._upsample(images) - np.array(expected, dtype=int)
     assert np.abs(difference).max() <= 1  # a rounding of 1e-7 may cross one grey level
     assert np.mean(difference != 0) < 0.005
 
@@ -100,7 +98,7 @@ def test_larger_images_are_measured_in_their_own_pixels():
     assert stroke_thickness(bar(4)[np.newaxis]).item() == pytest.approx(4, abs=0.3)
 
 
-def test_an_images_thickness_does_not_depend_on_its_company(digits):
+def test_the_thickness_of_an_image_does_not_depend_on_the_batch(digits):
     images = digits.images[::25]
     together = stroke_thickness(images)
     alone = [stroke_thickness(image[np.newaxis])[0] for image in images[:20]]
@@ -108,7 +106,7 @@ def test_an_images_thickness_does_not_depend_on_its_company(digits):
     np.testing.assert_allclose(stroke_thickness(images[::-1])[::-1], together, rtol=1e-12)
 
 
-def test_the_pool_of_processes_changes_nothing(digits):
+def test_the_number_of_processes_changes_nothing(digits):
     images = digits.images[:2200]
     np.testing.assert_array_equal(
         stroke_thickness(images, num_workers=2), stroke_thickness(images, num_workers=1)
@@ -130,7 +128,7 @@ def test_an_image_without_contrast_has_no_thickness(grey, height, width):
     assert np.isnan(stroke_steps(image[0]).thickness)
 
 
-def test_blank_images_among_others_give_nan_in_their_own_place_alone():
+def test_only_blank_images_of_a_batch_give_nan():
     images = np.stack([bar(4), np.zeros_like(bar(4)), bar(8)])
     expected = [by_definition(images[0]), np.nan, by_definition(images[2])]
     np.testing.assert_allclose(stroke_thickness(images), expected, atol=0.15)
@@ -143,11 +141,11 @@ def test_a_single_pixel_is_a_stroke():
     assert by_definition(image) == pytest.approx(1.118, abs=1e-3)
 
 
-def test_no_images_have_no_thickness():
+def test_an_empty_batch_gives_an_empty_array():
     assert stroke_thickness(np.zeros([0, 28, 28], np.uint8)).shape == (0,)
 
 
-def test_the_steps_are_those_of_the_measure(digits):
+def test_the_steps_lead_to_the_measure(digits):
     image = digits.images[7]
     steps = stroke_steps(image)
     assert steps.upsampled.shape == steps.binary.shape == (112, 112)
@@ -157,7 +155,7 @@ def test_the_steps_are_those_of_the_measure(digits):
     assert steps.thickness == pytest.approx(stroke_thickness(image[np.newaxis])[0], rel=1e-12)
 
 
-def test_all_measures_are_those_of_the_definition(digits):
+def test_all_measures_equal_the_definition(digits):
     images = digits.images[::40]
     measured = measure_shapes(images)
     expected = pd.DataFrame([all_by_definition(image) for image in images])
@@ -171,7 +169,7 @@ def test_all_measures_are_those_of_the_definition(digits):
 
 
 def leaning(shift):
-    """A bar of 20 by 4 pixels whose every row lies `shift` to the left of the one above."""
+    """A bar of 20 by 4 pixels; each row is shifted by `shift` to the left of the row above."""
     image = np.zeros([28, 40], np.uint8)
     for row in range(20):
         left = round(18 + shift * (9.5 - row))
@@ -179,7 +177,7 @@ def leaning(shift):
     return image
 
 
-def test_a_bar_has_the_measures_that_one_reads_off_it():
+def test_a_bar_has_the_measures_of_its_shape():
     measured = {k: v.item() for k, v in measure_shapes(bar(4)[np.newaxis]).items()}
     assert measured["area"] == pytest.approx(20 * 4, rel=0.03)
     assert measured["slant"] == pytest.approx(0, abs=1e-6)
@@ -206,14 +204,14 @@ def test_a_diagonal_is_longer_than_it_is_high():
     assert measured["slant"].item() == pytest.approx(45, abs=1)
 
 
-def test_what_is_not_asked_for_is_not_measured_and_what_is_unknown_is_refused(digits):
+def test_only_the_named_measures_are_made_and_unknown_names_are_refused(digits):
     images = np.concatenate([digits.images[:3], np.zeros_like(digits.images[:1])])
     of_two = measure_shapes(images, ("height", "thickness"))
     assert list(of_two) == ["height", "thickness"]
     np.testing.assert_array_equal(of_two["height"], measure_shapes(images)["height"])
     np.testing.assert_array_equal(of_two["thickness"], stroke_thickness(images))
     assert all(np.isnan(values[3]) for values in measure_shapes(images).values())
-    with pytest.raises(ValueError, match="no measure weight; there are"):
+    with pytest.raises(ValueError, match="names has .'weight'.; expected some of"):
         measure_shapes(images, ("weight",))
 
 
@@ -227,7 +225,7 @@ def test_what_is_not_asked_for_is_not_measured_and_what_is_unknown_is_refused(di
         (np.full([2, 28, 28], np.nan), ValueError, r"lie in \[0, 1\]"),
     ],
 )
-def test_what_is_not_a_batch_of_images_is_refused(images, error, message):
+def test_arrays_that_are_no_batch_of_images_are_refused(images, error, message):
     with pytest.raises(error, match=message):
         stroke_thickness(images)
 
@@ -246,7 +244,7 @@ def forbid_measuring(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("the table on disk should have been used")
 
-    monkeypatch.setattr(morphometrics_module, "measure_shapes", fail)
+    monkeypatch.setattr(shape_tables, "measure_shapes", fail)
 
 
 def test_the_table_is_made_once_and_read_afterwards(few, tmp_path, monkeypatch):
@@ -333,9 +331,7 @@ def test_a_table_of_other_digits_is_made_again(digits, few, tmp_path):
     np.testing.assert_allclose(made, measured, atol=1e-6)
 
 
-def test_a_failure_leaves_the_old_table_and_nothing_half_written(
-    digits, few, tmp_path, monkeypatch
-):
+def test_a_failure_leaves_the_old_table_and_no_temporary_file(digits, few, tmp_path, monkeypatch):
     load_thickness(few, tmp_path)
     path = tmp_path / "mnist" / "thickness.csv"
     intact = path.read_text()
@@ -351,7 +347,7 @@ def test_a_failure_leaves_the_old_table_and_nothing_half_written(
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(morphometrics_module).failed == 0
+    assert doctest.testmod(shape_tables).failed == 0
 
 
 def test_the_table_of_all_measures_is_read_as_it_was_made(few, tmp_path, monkeypatch):

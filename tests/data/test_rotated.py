@@ -1,4 +1,4 @@
-"""MNIST-R holds what it says: every digit, eight times, turned by the angle beside it."""
+"""MNIST-R has every digit eight times, rotated by the recorded angles."""
 
 import doctest
 import json
@@ -75,7 +75,7 @@ def test_rotating_back_gives_the_digit_back(digits):
     assert error < 0.3 * np.abs(wrong_way.astype(float) - images)[:, 6:22, 6:22].mean() / 255
 
 
-def test_an_image_is_rotated_alike_in_any_batch(digits):
+def test_the_rotation_of_an_image_does_not_depend_on_the_batch(digits):
     images = np.repeat(digits.images[:3], 100, axis=0)
     angles = np.linspace(-90, 90, 300)
     one_by_one = [rotate_images(images[i : i + 1], angles[i : i + 1])[0] for i in range(300)]
@@ -91,12 +91,12 @@ def test_an_image_is_rotated_alike_in_any_batch(digits):
         (np.zeros([2, 28, 28], np.uint8), np.array([0, np.nan]), ValueError, "finite"),
     ],
 )
-def test_what_cannot_be_rotated_is_refused(images, angles, error, message):
+def test_arrays_that_cannot_be_rotated_are_refused(images, angles, error, message):
     with pytest.raises(error, match=message):
         rotate_images(images, angles)
 
 
-def test_every_row_is_the_named_digit_turned_by_the_angle_beside_it(few, made):
+def test_every_row_is_its_digit_rotated_by_its_angle(few, made):
     for split in ("train", "test"):
         images, labels, angles, digits = (
             getattr(made, f"{split}_{name}") for name in ("images", "labels", "angles", "digits")
@@ -144,7 +144,7 @@ def test_the_seed_decides_the_angles(few, made, tmp_path):
     assert not np.isin(other.train_angles, made.train_angles).any()
 
 
-def test_any_number_of_rotations(few, tmp_path):
+def test_the_number_of_rotations_is_free(few, tmp_path):
     made = load_rotated_mnist(few, tmp_path, num_rotations=3)
     assert made.test_digits.tolist() == np.repeat(np.arange(10), 3).tolist()
     with pytest.raises(ValueError, match="at least 1"):
@@ -158,7 +158,7 @@ def forbid_making(monkeypatch):
     monkeypatch.setattr(rotated_module, "_make", fail)
 
 
-def test_it_is_made_once_and_mapped_afterwards(few, made, tmp_path, monkeypatch):
+def test_it_is_made_once_and_memory_mapped_afterwards(few, made, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["mnist_r"]
     forbid_making(monkeypatch)
     again = load_rotated_mnist(few, tmp_path)
@@ -205,14 +205,14 @@ def older_version(folder):
     [cut, flip_a_pixel, lose_a_file, lose_the_record, tear_the_record, foreign_record,
      older_version],
 )  # fmt: skip
-def test_what_is_damaged_or_stale_is_made_again(few, tmp_path, damage):
+def test_damaged_or_outdated_files_are_made_again(few, tmp_path, damage):
     intact = np.array(load_rotated_mnist(few, tmp_path).train_images)
     damage(tmp_path / "mnist_r")
     np.testing.assert_array_equal(load_rotated_mnist(few, tmp_path).train_images, intact)
     assert os.listdir(tmp_path) == ["mnist_r"]
 
 
-def test_other_digits_another_seed_another_number_are_made_again(digits, few, made, tmp_path):
+def test_other_digits_another_seed_or_another_number_make_it_again(digits, few, made, tmp_path):
     others = few_digits(digits, first=50)
     assert (load_rotated_mnist(others, tmp_path).train_labels[::8] == others.train_labels).all()
     other_seed = load_rotated_mnist(others, tmp_path, seed=5)
@@ -220,7 +220,7 @@ def test_other_digits_another_seed_another_number_are_made_again(digits, few, ma
     assert len(load_rotated_mnist(others, tmp_path, num_rotations=2).train_images) == 80
 
 
-def test_a_failure_half_way_leaves_what_was_there(digits, few, made, tmp_path, monkeypatch):
+def test_a_failure_leaves_the_old_folder(digits, few, made, tmp_path, monkeypatch):
     before = np.array(made.train_images)
 
     def fail(*args, **kwargs):

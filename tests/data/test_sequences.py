@@ -1,4 +1,4 @@
-"""Sequences are what Table 1 says, splits share nothing, and bad input gets one clear error."""
+"""Sequences follow Table 1, splits share no triple, and bad input gets one clear error."""
 
 import subprocess
 import sys
@@ -86,7 +86,7 @@ def test_the_largest_final_number_of_table_1_is_2450():
     assert smallest.final.tolist() == [3]
 
 
-def test_table_b1_rows_are_what_the_report_prints_and_the_third_leaves_table_1():
+def test_rows_of_table_b1_are_as_printed_and_the_third_is_outside_table_1():
     rows = sequences_from_lists(TABLE_B1)
     assert rows.triples.tolist() == [[4, 10, 7], [123, 25, 9], [1209, 179, 5]]
     assert rows.final.tolist() == [64, 323, 1925]
@@ -112,23 +112,23 @@ def test_splits_share_no_triple(chosen, seed, data):
     assert not train & set(held)
 
 
-def test_training_draws_evenly_from_all_that_is_not_held_out():
+def test_training_draws_evenly_from_all_triples_that_are_not_held_out():
     splits = split_sequences(60_000, 3, 2, start=(1, 5), step=(1, 2), length=(3, 4))
     _, counts = np.unique(splits.train.triples, axis=0, return_counts=True)
     assert len(counts) == 5 * 2 * 2 - 5
     np.testing.assert_allclose(counts, 4000, rtol=0.08)
 
 
-def test_splits_that_ask_for_more_than_there_is_are_refused():
-    with pytest.raises(ValueError, match=r"need 9 different .* allow 8"):
+def test_splits_larger_than_the_ranges_allow_are_refused():
+    with pytest.raises(ValueError, match=r"need 9 different .* fewer than the 8"):
         split_sequences(0, 5, 4, start=(1, 2), step=(1, 2), length=(3, 4))
-    with pytest.raises(ValueError, match="training needs one too"):
+    with pytest.raises(ValueError, match="training needs one"):
         split_sequences(1, 4, 4, start=(1, 2), step=(1, 2), length=(3, 4))
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(NUMBERS, min_size=1, max_size=40), max_size=8))
-def test_lists_survive_the_way_there_and_back(lists):
+def test_lists_are_the_same_after_conversion_to_arrays_and_back(lists):
     expected = [[float(np.float32(x)) for x in row] for row in lists]
     sequences = sequences_from_lists(lists)
     assert sequences.to_lists() == expected
@@ -136,7 +136,7 @@ def test_lists_survive_the_way_there_and_back(lists):
     np.testing.assert_array_equal(padded_lengths(sequences.numbers), sequences.length)
 
 
-def test_a_users_sequence_may_be_uneven_or_a_single_number():
+def test_a_list_may_have_uneven_steps_or_a_single_number():
     own = sequences_from_lists([[5, 6, 11], [8]], max_length=4)
     assert own.numbers[:, :, 0].tolist() == [[5, 6, 11, 0], [8, 0, 0, 0]]
     assert own.step[0] == 3
@@ -144,7 +144,7 @@ def test_a_users_sequence_may_be_uneven_or_a_single_number():
     assert own.final.tolist() == [11, 8]
 
 
-def test_indexing_keeps_what_belongs_together():
+def test_indexing_selects_the_same_rows_of_all_arrays():
     sequences = make_sequences(20, seed=3)
     for index in (slice(4, 9), np.array([1, 5]), sequences.step > 25, 3, -1):
         chosen = sequences[index]
@@ -156,7 +156,7 @@ def test_indexing_keeps_what_belongs_together():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_mean_and_median_step_are_those_within_the_length(seed):
+def test_mean_and_median_steps_ignore_the_padding(seed):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 13, 20)
     numbers = rng.normal(size=(20, 12, 1))
@@ -210,9 +210,11 @@ def test_bad_lists_are_refused_by_name(lists, error, message):
         sequences_from_lists(lists)
 
 
-def test_a_list_longer_than_max_length_is_refused_and_without_one_it_fits():
+def test_a_list_longer_than_max_length_is_refused_and_fits_without_it():
     longer = [[1, 2, 3], list(range(1, 42))]
-    with pytest.raises(ValueError, match="sequence 1 has 41 numbers; at most max_length=40"):
+    with pytest.raises(
+        ValueError, match="sequence 1 has 41 numbers; expected at most max_length=40"
+    ):
         sequences_from_lists(longer, max_length=40)
     assert sequences_from_lists(longer).numbers.shape == (2, 41, 1)
 
@@ -232,7 +234,7 @@ JUNK = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(JUNK)
-def test_whatever_is_passed_as_lists_only_the_documented_errors_come_out(junk):
+def test_any_input_is_converted_or_gets_a_documented_error(junk):
     try:
         sequences = sequences_from_lists(junk)
     except (TypeError, ValueError):
@@ -243,7 +245,7 @@ def test_whatever_is_passed_as_lists_only_the_documented_errors_come_out(junk):
 
 def test_lengths_that_do_not_fit_the_numbers_are_refused():
     numbers = np.ones((2, 5, 1))
-    with pytest.raises(ValueError, match="3 lengths for 2 sequences"):
+    with pytest.raises(ValueError, match="lengths has 3 entries; expected 2"):
         sequences_to_lists(numbers, [1, 2, 3])
     with pytest.raises(ValueError, match="lengths range from 1 to 6; expected 0 to 5"):
         sequences_to_lists(numbers, [1, 6])

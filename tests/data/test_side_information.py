@@ -1,4 +1,4 @@
-"""Side information: what is accepted, what is refused and how it is said, and the scaling."""
+"""Side information: accepted and refused values, error messages, and scaling."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ DIGIT, THICKNESS = Categorical("digit", 10), Continuous("thickness")
     labels=st.lists(st.integers(-1, 9), min_size=1, max_size=20),
     dtype=st.sampled_from([np.int8, np.int64, np.float32, np.float64]),
 )
-def test_labels_of_any_number_type_come_through_and_minus_one_is_missing(labels, dtype):
+def test_labels_of_any_number_type_are_accepted_and_minus_one_is_missing(labels, dtype):
     column = stack_side_information([DIGIT], {"digit": np.array(labels, dtype)}, len(labels))[:, 0]
     np.testing.assert_array_equal(np.isnan(column), np.array(labels) == -1)
     np.testing.assert_array_equal(column[~np.isnan(column)], [x for x in labels if x >= 0])
 
 
-def test_columns_stand_in_the_order_of_the_attributes():
+def test_columns_have_the_order_of_the_attributes():
     stacked = stack_side_information(
         [DIGIT, THICKNESS], {"thickness": [2.5, np.nan], "digit": [-1, 4]}, 2
     )
@@ -55,11 +55,11 @@ def test_an_attribute_left_out_is_missing_everywhere_unless_all_are_required():
         ({"digit": [True, False]}, TypeError, "'digit' has dtype bool"),
         ({"digit": [None, 1]}, TypeError, "'digit' has dtype object"),
         ({"thickness": [np.inf, 1]}, ValueError, "'thickness' is infinite at row 0"),
-        ({"colour": [1, 2]}, ValueError, r"names \['colour'\]; this lens knows \['digit', 'th"),
+        ({"colour": [1, 2]}, ValueError, r"names \['colour'\]; expected some of \['digit', 'th"),
         ([1, 2], TypeError, "side information is a list; expected a dictionary"),
     ],
 )
-def test_what_cannot_be_side_information_is_refused_in_one_sentence(values, error, message):
+def test_invalid_side_information_is_refused_in_one_sentence(values, error, message):
     with pytest.raises(error, match=message):
         stack_side_information([DIGIT, THICKNESS], values, 2)
 
@@ -68,12 +68,12 @@ def test_what_cannot_be_side_information_is_refused_in_one_sentence(values, erro
     ("attributes", "error", "message"),
     [
         ([], ValueError, "side_information is empty"),
-        ([DIGIT, Continuous("digit")], ValueError, "names an attribute twice"),
-        ([DIGIT, THICKNESS, Continuous("slant")], ValueError, "3 attributes for 2 latent"),
+        ([DIGIT, Continuous("digit")], ValueError, "expected different names"),
+        ([DIGIT, THICKNESS, Continuous("slant")], ValueError, "3 attributes; expected at most 2"),
         (["digit"], TypeError, "side_information holds 'digit'; expected Categorical"),
     ],
 )
-def test_a_lens_cannot_have_just_any_attributes(attributes, error, message):
+def test_invalid_attributes_are_refused(attributes, error, message):
     with pytest.raises(error, match=message):
         check_attributes(attributes, latent_dim=2)
 
@@ -90,11 +90,11 @@ def test_a_categorical_attribute_needs_two_classes(classes):
         Categorical("digit", classes)
 
 
-def test_attributes_survive_a_configuration_file():
+def test_attributes_are_the_same_after_conversion_to_a_configuration():
     assert attributes_from_config(attributes_to_config([DIGIT, THICKNESS])) == (DIGIT, THICKNESS)
 
 
-def test_scaling_is_of_the_known_values_of_continuous_attributes_alone():
+def test_scaling_uses_known_values_of_continuous_attributes_only():
     rng = np.random.default_rng(0)
     thickness = rng.normal(3.0, 0.7, 500)
     thickness[::3] = np.nan
