@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.morphology import medial_axis
 from skimage.transform import pyramid_expand
 
-from filvm.data import Mnist, shape_tables
+from filvm.data import Mnist, morphometrics, shape_tables
 from filvm.data.morphometrics import (
     MORPHOMETRICS,
     measure_shapes,
@@ -84,7 +84,7 @@ def test_strokes_on_the_border_are_measured_by_the_definition(digits):
 def test_upsampling_is_pyramid_expand_for_any_size(height, width):
     images = np.random.default_rng(0).integers(0, 256, [20, height, width]).astype(np.uint8)
     expected = [(255 * pyramid_expand(i, upscale=4, order=3)).astype(np.uint8) for i in images]
-    difference = shape_tables._upsample(images) - np.array(expected, dtype=int)
+    difference = morphometrics._upsample(images) - np.array(expected, dtype=int)
     assert np.abs(difference).max() <= 1  # a rounding of 1e-7 may cross one grey level
     assert np.mean(difference != 0) < 0.005
 
@@ -219,10 +219,10 @@ def test_only_the_named_measures_are_made_and_unknown_names_are_refused(digits):
     ("images", "error", "message"),
     [
         (np.zeros([28, 28], np.uint8), ValueError, r"\[n, height, width\]"),
-        (np.zeros([2, 28, 28, 3], np.uint8), ValueError, r"got \(2, 28, 28, 3\)"),
-        (np.zeros([2, 28, 28], np.int64), TypeError, "got int64"),
+        (np.zeros([2, 28, 28, 3], np.uint8), ValueError, r"have shape \(2, 28, 28, 3\)"),
+        (np.zeros([2, 28, 28], np.int64), TypeError, "are int64"),
         (np.full([2, 28, 28], 255.0), ValueError, "divide by 255"),
-        (np.full([2, 28, 28], np.nan), ValueError, r"lie in \[0, 1\]"),
+        (np.full([2, 28, 28], np.nan), ValueError, r"expected \[0, 1\]"),
     ],
 )
 def test_arrays_that_are_no_batch_of_images_are_refused(images, error, message):
@@ -347,7 +347,7 @@ def test_a_failure_leaves_the_old_table_and_no_temporary_file(digits, few, tmp_p
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(shape_tables).failed == 0
+    assert doctest.testmod(morphometrics).failed == 0
 
 
 def test_the_table_of_all_measures_is_read_as_it_was_made(few, tmp_path, monkeypatch):

@@ -85,9 +85,9 @@ def test_the_rotation_of_an_image_does_not_depend_on_the_batch(digits):
 @pytest.mark.parametrize(
     ("images", "angles", "error", "message"),
     [
-        (np.zeros([2, 28, 28]), np.zeros(2), TypeError, "got float64"),
+        (np.zeros([2, 28, 28]), np.zeros(2), TypeError, "images are float64"),
         (np.zeros([28, 28], np.uint8), np.zeros(28), TypeError, r"\(28, 28\)"),
-        (np.zeros([2, 28, 28], np.uint8), np.zeros(3), ValueError, r"\(2,\), got \(3,\)"),
+        (np.zeros([2, 28, 28], np.uint8), np.zeros(3), ValueError, r"\(3,\); expected \(2,\)"),
         (np.zeros([2, 28, 28], np.uint8), np.array([0, np.nan]), ValueError, "finite"),
     ],
 )
