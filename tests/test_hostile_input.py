@@ -1,7 +1,6 @@
-"""Whatever a file or an array holds: a documented error or a right answer, and nothing is run.
+"""Any file or array gives a documented error or a right result, and no code in it is run.
 
-The properties here are fuzzed: for a few seconds by these tests, as long as one likes by
-`benchmarks/fuzz.py`.
+These tests fuzz the properties for a few seconds, `benchmarks/fuzz.py` for any time.
 """
 
 import ast
@@ -48,7 +47,7 @@ fuzzed = settings(max_examples=EXAMPLES, deadline=None, database=None)
 
 
 def spoilt(content):
-    """`content` with up to six stretches of it replaced."""
+    """`content` with up to six replaced parts."""
     edits = st.tuples(st.integers(0, len(content)), st.integers(0, 6), st.binary(max_size=6))
 
     def spoil(chosen):
@@ -62,7 +61,7 @@ def spoilt(content):
 
 @contextlib.contextmanager
 def refused_or_not(*errors, match):
-    """The block goes well, or one of `errors` says what `match` finds."""
+    """The block succeeds, or raises one of `errors` with a message that matches."""
     try:
         yield
     except errors as error:
@@ -78,7 +77,7 @@ def packed(arrays, save=np.savez_compressed):
 
 @st.composite
 def npy_files(draw):
-    """Bytes that begin as an .npy file does, with any header."""
+    """Bytes that begin like an .npy file, with any header."""
     shape = draw(st.lists(st.sampled_from([0, 1, 2, 3, -1, 2**31, 2**62]), max_size=3))
     descr = draw(st.sampled_from(["|u1", "<f8", "|O", "<U3", "|V0", "|S2", ",", "<M8[s]"]))
     header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {tuple(shape)!r}, }}"
@@ -91,7 +90,7 @@ def npy_files(draw):
 
 @st.composite
 def npz_files(draw):
-    """Zip archives of such files, in the ways of packing that Python knows, or damaged ones."""
+    """Zip archives of such files, with any compression that Python supports, or damaged ones."""
     names = draw(st.lists(st.sampled_from(["x_train", "y_train", "a/../b"]), max_size=3))
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", draw(st.sampled_from([0, 8, 8, 12, 14]))) as archive:
@@ -116,7 +115,7 @@ JSON = st.recursive(
     st.sampled_from(["any", "any.gz", "packed.gz"]),
     st.data(),
 )
-def test_the_idx_reader_says_what_is_wrong(content, name, data):
+def test_the_idx_reader_names_the_file(content, name, data):
     if name == "packed.gz":
         content = data.draw(spoilt(gzip.compress(content, mtime=0)))
     with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +127,7 @@ def test_the_idx_reader_says_what_is_wrong(content, name, data):
 
 @fuzzed
 @given(st.one_of(npz_files(), st.binary(max_size=80)))
-def test_the_npz_reader_gives_arrays_or_says_what_is_wrong(content):
+def test_the_npz_reader_gives_arrays_or_names_the_file(content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "any.npz")
         path.write_bytes(content)
@@ -145,7 +144,7 @@ def test_the_npz_reader_gives_arrays_or_says_what_is_wrong(content):
         spoilt(packed({"x_train": np.zeros((2, 2, 2), np.uint8), "y_train": np.zeros(2)})),
     )
 )
-def test_a_cache_of_keras_that_is_not_mnist_is_named(content):
+def test_a_keras_cache_with_other_content_is_named(content):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist, "FILES", SMALL)
         path = Path(folder, "mnist.npz")
@@ -252,7 +251,7 @@ ROWS = "index,split,thickness\n0,train,2.5\n0,test,nan\n"
 
 @fuzzed
 @given(st.one_of(spoilt(ROWS.encode()), st.binary(max_size=60)))
-def test_a_table_of_thickness_is_whole_or_made_anew(content):
+def test_a_table_of_thickness_is_complete_or_made_again(content):
     rows = content.decode("latin-1")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "thickness.csv")
@@ -263,7 +262,7 @@ def test_a_table_of_thickness_is_whole_or_made_anew(content):
 
 @fuzzed
 @given(npy_files(), st.one_of(st.none(), JSON))
-def test_foreign_arrays_are_not_taken_for_mnist_r(content, record):
+def test_other_arrays_are_not_accepted_as_mnist_r(content, record):
     layout = {"train_images.npy": ((2, 2), np.dtype(np.uint8))}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -333,7 +332,7 @@ def test_side_information_is_in_range_or_refused(values):
         ),
     )
 )
-def test_own_sequences_come_back_or_are_refused(lists):
+def test_sequences_are_the_same_after_conversion_or_refused(lists):
     with refused_or_not(TypeError, ValueError, match="sequence|lists"):
         sequences = sequences_from_lists(lists)
         assert ((sequences.numbers >= 0) & (sequences.numbers <= LARGEST_EXACT)).all()
@@ -341,11 +340,11 @@ def test_own_sequences_come_back_or_are_refused(lists):
         assert [len(row) for row in again] == [len(row) for row in lists]
 
 
-# What takes much memory, and what runs code.
+# Input that needs much memory, and input that runs code.
 
 
 def peak_megabytes(call, error, match):
-    """How much memory it takes until `call` is refused."""
+    """The memory used until `call` is refused."""
     tracemalloc.start()
     try:
         with pytest.raises(error, match=match):
@@ -355,7 +354,7 @@ def peak_megabytes(call, error, match):
         tracemalloc.stop()
 
 
-def test_a_header_that_claims_two_billion_images_takes_no_memory_for_them(tmp_path):
+def test_a_header_that_claims_two_billion_images_allocates_no_memory_for_them(tmp_path):
     claims = mnist.IdxFile("claims", (2**31, 28, 28), "")
     path = tmp_path / "claims"
     path.write_bytes(claims.header + bytes(1000))
@@ -401,7 +400,7 @@ def test_json_that_is_deep_long_or_of_another_kind_is_refused(tmp_path, monkeypa
         files.read_json(path)
 
 
-def test_one_long_sequence_does_not_make_all_others_long():
+def test_one_long_sequence_does_not_pad_all_others():
     lists = [[1]] * 3000 + [[1] * (MAX_NUMBERS // 3000)]
     assert peak_megabytes(lambda: sequences_from_lists(lists), ValueError, "3001 sequences") < 10
 

@@ -1,10 +1,10 @@
-"""Is factor j where it was assigned (alignment), and nowhere else (leakage)?
+"""Is factor j in its assigned dimension (alignment), and in no other (leakage)?
 
-alignment_j = quality of v_j read from c_a(j) alone
-leakage_j   = quality of v_j read from all c_i, i != a(j)
+alignment_j = quality of v_j predicted from c_a(j) alone
+leakage_j   = quality of v_j predicted from all c_i, i != a(j)
 
 where a(j) is the dimension assigned to factor j, and quality is the accuracy (categorical) or the
-R^2 (continuous) of a reader fitted on one half of the samples and judged on the other.
+R^2 (continuous) of a model fitted on one half of the samples and tested on the other.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ READERS = ("strong", "linear")
 
 @dataclass(frozen=True)
 class ReadOut:
-    """How well one factor is read from some dimensions. What does not apply to it is None."""
+    """How well one factor is predicted; None if a measure does not apply."""
 
-    chance: float  # accuracy of always naming the most frequent class; 0 for continuous factors
+    chance: float  # accuracy of always predicting the most frequent class; 0 if continuous
     accuracy: float | None = None  # categorical
     r2: float | None = None  # continuous; 0 where negative
     spearman: float | None = None  # continuous
@@ -45,14 +45,24 @@ def alignment(
     neighbors: int = 30,
     seed: int = 0,
 ) -> dict[str, ReadOut]:
-    """How well every assigned factor is read from its own dimension alone.
+    """Predict every assigned factor from its own dimension alone.
 
-    The reader is nearest neighbours on that one axis: it follows any curve, and classes in any
-    order. `spearman` is that of the dimension itself, with its sign.
+    The model is nearest neighbours on one axis, which follows any curve and any order of classes.
+    `spearman` is the signed correlation of the dimension itself.
+
+    Args:
+        codes: float [n, d].
+        factors: name -> values [n]; see `filvm.analysis.factors`.
+        assigned: name -> dimension.
+        neighbors: number of nearest neighbours.
+        seed: seed of the division into halves.
+
+    Returns:
+        The quality of the prediction by name of the factor.
     """
     codes, known_factors = checked(codes, factors)
     check_assigned(assigned, known_factors, codes.shape[1])
-    readings = {}
+    results = {}
     for factor in known_factors:
         if factor.name not in assigned:
             continue
@@ -60,12 +70,12 @@ def alignment(
         train, test = halves(len(own), seed)
         near = max(1, min(neighbors, len(train)))
         if factor.categorical:
-            readings[factor.name] = _best(factor, [KNeighborsClassifier(near)], own, train, test)
+            results[factor.name] = _best(factor, [KNeighborsClassifier(near)], own, train, test)
         else:
-            reading = _best(factor, [KNeighborsRegressor(near)], own, train, test)
+            found = _best(factor, [KNeighborsRegressor(near)], own, train, test)
             rank = float(rank_correlation(own, factor.values)[0])
-            readings[factor.name] = ReadOut(chance=0.0, r2=reading.r2, spearman=rank)
-    return readings
+            results[factor.name] = ReadOut(chance=0.0, r2=found.r2, spearman=rank)
+    return results
 
 
 def leakage(
@@ -78,49 +88,60 @@ def leakage(
     num_test: int = 5_000,
     seed: int = 0,
 ) -> dict[str, ReadOut]:
-    """How well every assigned factor is read from all dimensions but its own: `chance` is perfect.
+    """Predict every assigned factor from all dimensions except its own: `chance` is no leakage.
 
-    `readers="strong"`: gradient boosted trees and a support vector machine with Gaussian kernel, of
-    which the better one counts. `readers="linear"`: logistic or linear regression, which misses
-    what several dimensions hide together; always say which. `spearman` is that of the reading with
-    the truth.
+    `spearman` is the correlation of the prediction with the true values.
+
+    Args:
+        codes: float [n, d].
+        factors: name -> values [n]; see `filvm.analysis.factors`.
+        assigned: name -> dimension.
+        readers: "strong" takes the better of gradient boosted trees and a support vector machine
+            with a Gaussian kernel; "linear" is logistic or linear regression, which cannot combine
+            dimensions in other ways. Results must state which was used.
+        num_train: at most so many samples are fitted.
+        num_test: at most so many samples are tested.
+        seed: seed of the division into halves, and of the trees.
+
+    Returns:
+        The quality of the prediction by name of the factor.
     """
     if readers not in READERS:
-        raise ValueError(f"readers is {readers!r}, expected one of {', '.join(READERS)}")
+        raise ValueError(f"readers is {readers!r}; expected one of {', '.join(READERS)}")
     codes, known_factors = checked(codes, factors)
     check_assigned(assigned, known_factors, codes.shape[1])
-    readings = {}
+    results = {}
     for factor in known_factors:
         if factor.name not in assigned:
             continue
         others = np.delete(codes[factor.known], assigned[factor.name], axis=1)
         train, test = halves(len(others), seed)
         models = _strong(factor, seed) if readers == "strong" else _linear(factor)
-        readings[factor.name] = _best(factor, models, others, train[:num_train], test[:num_test])
-    return readings
+        results[factor.name] = _best(factor, models, others, train[:num_train], test[:num_test])
+    return results
 
 
 def halves(num_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to fit on and indices to judge on, at random."""
+    """Return random indices to fit on and indices to test on."""
     order = np.random.default_rng(seed).permutation(num_samples)
     return order[: num_samples // 2], order[num_samples // 2 :]
 
 
-def read(
+def predicted(
     model: Any, codes: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """What a scikit-learn model fitted on `train` says about `test`."""
+    """Fit a scikit-learn model on the rows `train` and return its predictions for `test`."""
     if np.all(values[train] == values[train][0]):
         return np.full(len(test), values[train][0])
     return model.fit(codes[train], values[train]).predict(codes[test])
 
 
-def quality(factor: Factor, reading: np.ndarray, test: np.ndarray) -> float:
-    """Accuracy of a categorical factor; R^2 of a continuous one, at least 0."""
+def quality(factor: Factor, prediction: np.ndarray, test: np.ndarray) -> float:
+    """Return the accuracy of a categorical factor, or the R^2, at least 0, of a continuous one."""
     truth = factor.values[test]
     if factor.categorical:
-        return float(np.mean(reading == truth))
-    return max(0.0, float(r2_score(truth, reading))) if len(truth) > 1 else 0.0
+        return float(np.mean(prediction == truth))
+    return max(0.0, float(r2_score(truth, prediction))) if len(truth) > 1 else 0.0
 
 
 def _strong(factor: Factor, seed: int) -> list:
@@ -141,7 +162,7 @@ def _linear(factor: Factor) -> list:
 def _best(
     factor: Factor, models: list, codes: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> ReadOut:
-    """The best reading of the models; chance where the codes have nothing to say."""
+    """Return the quality of the best model; chance if all dimensions are constant."""
     truth = factor.values[test]
     chance = 0.0
     if factor.categorical and train.size:
@@ -151,10 +172,11 @@ def _best(
         if factor.categorical:
             return ReadOut(chance=chance, accuracy=chance)
         return ReadOut(chance=0.0, r2=0.0, spearman=0.0)
-    readings = [read(model, codes[:, alive], factor.values, train, test) for model in models]
-    qualities = [quality(factor, reading, test) for reading in readings]
+    values = factor.values
+    predictions = [predicted(model, codes[:, alive], values, train, test) for model in models]
+    qualities = [quality(factor, prediction, test) for prediction in predictions]
     best = int(np.argmax(qualities))
     if factor.categorical:
         return ReadOut(chance=chance, accuracy=qualities[best])
-    rank = float(rank_correlation(readings[best][:, None], truth)[0])
+    rank = float(rank_correlation(predictions[best][:, None], truth)[0])
     return ReadOut(chance=0.0, r2=qualities[best], spearman=rank)

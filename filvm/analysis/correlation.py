@@ -1,4 +1,4 @@
-"""Correlation of every dimension of a code with a continuous factor; 0 for what never changes."""
+"""Correlation of every dimension of a code with a continuous factor; 0 if either is constant."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,11 @@ from filvm.analysis.factors import checked, varying
 
 
 def spearman(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Signed rank correlation of every dimension with every continuous factor: arrays [d].
+    """Return the signed rank correlation of every dimension with every continuous factor, [d].
 
-    Example:
-        >>> z_star = np.array([[1.0, 5.0], [2.0, 4.0], [3.0, 9.0]])
-        >>> spearman(z_star, {"thickness": np.array([2.1, 2.2, 4.0])})
-        {'thickness': array([1. , 0.5])}
+    >>> z_star = np.array([[1.0, 5.0], [2.0, 4.0], [3.0, 9.0]])
+    >>> spearman(z_star, {"thickness": np.array([2.1, 2.2, 4.0])})
+    {'thickness': array([1. , 0.5])}
     """
     codes, known_factors = checked(codes, factors)
     return {
@@ -25,14 +24,14 @@ def spearman(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def rank_correlation(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Spearman's rho of codes [n, d] with values [n]: the correlation of their ranks, [d]."""
+    """Return Spearman's rho of codes [n, d] with values [n]: the correlation of ranks, [d]."""
     if len(values) < 2:
         return np.zeros(codes.shape[1])
     return linear_correlation(rankdata(codes, axis=0), rankdata(values))
 
 
 def linear_correlation(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Pearson's r of codes [n, d] with values [n]: [d]. Its square is the R^2 of a 1-D fit."""
+    """Return Pearson's r of codes [n, d] with values [n]: [d]; r^2 is the R^2 of a linear fit."""
     correlations = np.zeros(codes.shape[1])
     if len(values) < 2 or not varying(values[:, None])[0]:
         return correlations

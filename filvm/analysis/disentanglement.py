@@ -1,4 +1,4 @@
-"""How well the dimensions of a code match known factors: the field's measures.
+"""Measures of disentanglement: how well the dimensions of a code match known factors.
 
 Codes c are float [n, d] (z, z* or any other representation), factors v arrays [n] by name. I is
 mutual information, H entropy; "first" and "second" rank the dimensions.
@@ -13,15 +13,15 @@ mutual information, H entropy; "first" and "second" rank the dimensions.
 | `scc` | max_i abs(Spearman(c_i, v)) | Pati and Lerch 2020, 2004.05485 |
 | `interpretability` | R^2 of v = a c_i + b, i = argmax I(c_i; v) | Adel et al. 2018; 2004.05485 |
 
-Where these leave a choice it is that of Locatello et al. 2019 (arXiv 1811.12359) and their
+Choices that these papers leave open follow Locatello et al. 2019 (arXiv 1811.12359) and their
 disentanglement_lib.
 
-*Factors.* Arrays of integers, booleans or strings are categorical (-1 is missing), floats are
-continuous (nan is missing): pass a sequence's length as floats if its order counts. A missing value
-drops the sample for that factor alone.
+*Factors.* Arrays of integers, booleans or strings are categorical (-1 if missing), floats are
+continuous (nan if missing): pass the length of a sequence as floats if its order matters. A sample
+with a missing value is excluded for that factor only.
 
-*Nothing to measure.* A dimension that never changes tells nothing: 0. A factor that never changes
-scores 0 and stays out of means.
+*Constants.* A constant dimension has no information: 0. A constant factor has score 0 and is
+excluded from means.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ from sklearn.ensemble import (
 )
 from sklearn.svm import LinearSVC
 
-from filvm.analysis.alignment import ReadOut, alignment, halves, leakage, quality, read
+from filvm.analysis.alignment import ReadOut, alignment, halves, leakage, predicted, quality
 from filvm.analysis.correlation import linear_correlation, rank_correlation, spearman
 from filvm.analysis.factors import Factor, check_assigned, checked, varying
 from filvm.analysis.mutual_information import (
@@ -52,7 +52,7 @@ IMPORTANCES = ("forest", "boosting")
 
 @dataclass(frozen=True)
 class Score:
-    """A measure's mean over the factors that vary, and its value for every factor."""
+    """The mean over all factors that vary, and the value for every factor."""
 
     mean: float
     per_factor: dict[str, float]
@@ -60,7 +60,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Modularity:
-    """The mean over dimensions, and the value of every dimension."""
+    """The mean over dimensions, and the value for every dimension."""
 
     mean: float
     per_dimension: list[float]
@@ -89,13 +89,13 @@ def mig(
     """MIG_j = (I_first,j - I_second,j) / H(v_j), the mutual information gap.
 
     Chen et al. 2018, arXiv 1802.04942, section 4.1. I_first,j and I_second,j are the two largest of
-    I(c_i; v_j) over the dimensions i. Between 0 and 1 with binned estimators; 20 bins straddle the
-    borders of ten uneven classes, so an axis with MNIST's digits in perfect order reaches 0.93.
+    I(c_i; v_j) over the dimensions i. Between 0 and 1 with binned estimators. The borders of 20
+    bins differ from those of ten uneven classes, so an axis with the digits of MNIST in perfect
+    order has 0.93.
 
-    Example:
-        >>> codes = np.random.default_rng(0).normal(size=(5000, 2))
-        >>> round(mig(codes, {"first": codes[:, 0]}).mean, 2)
-        0.99
+    >>> codes = np.random.default_rng(0).normal(size=(5000, 2))
+    >>> round(mig(codes, {"first": codes[:, 0]}).mean, 2)
+    0.99
     """
     codes, known_factors = checked(codes, factors)
     information, entropies = information_matrix(codes, known_factors, estimator, bins)
@@ -112,8 +112,8 @@ def aligned_mig(
 ) -> Score:
     """(I(c_a(j); v_j) - max_{i != a(j)} I(c_i; v_j)) / H(v_j), a(j) the assigned dimension.
 
-    MIG where the assigned dimension tells most, negative where another one does: between -1 and 1.
-    Factors without an assigned dimension are left out.
+    Equal to MIG if the assigned dimension is the most informative one, negative if another one is:
+    between -1 and 1. Factors without an assigned dimension are excluded.
     """
     codes, known_factors = checked(codes, factors)
     check_assigned(assigned, known_factors, codes.shape[1])
@@ -130,8 +130,8 @@ def sap(codes: np.ndarray, factors: Mapping[str, np.ndarray], *, seed: int = 0) 
 
     Kumar et al. 2018, arXiv 1711.00848, section 3. S_ij is the R^2 of a linear fit of v_j on c_i,
     or, for a categorical factor, the accuracy on a held-out half of a linear support vector machine
-    on c_i alone (C = 0.01, balanced classes). A linear machine cannot cut ten classes out of one
-    axis, so even a perfectly ordered digit axis stays far below 1.
+    on c_i alone (C = 0.01, balanced classes). A linear machine cannot separate ten classes on one
+    axis, so even a perfectly ordered digit axis has far less than 1.
     """
     codes, known_factors = checked(codes, factors)
     scores = np.zeros((codes.shape[1], len(known_factors)))
@@ -143,8 +143,8 @@ def sap(codes: np.ndarray, factors: Mapping[str, np.ndarray], *, seed: int = 0) 
             train, test = halves(len(own), seed)
             for i in np.flatnonzero(varying(own)):
                 machine = LinearSVC(C=0.01, class_weight="balanced", dual=False)
-                reading = read(machine, own[:, [i]], factor.values, train, test)
-                scores[i, j] = quality(factor, reading, test)
+                prediction = predicted(machine, own[:, [i]], factor.values, train, test)
+                scores[i, j] = quality(factor, prediction, test)
     return _score(known_factors, _gap(scores))
 
 
@@ -165,11 +165,11 @@ def dci(
     mean of C_j; informativeness the mean accuracy (categorical) or R^2 (continuous) on held-out
     samples.
 
-    R are the impurity importances of a random `"forest"`, as theirs, or of `"boosting"` (gradient
-    boosted trees, as disentanglement_lib's: slow with many classes).
+    R are the impurity importances of a random `"forest"`, as in the paper, or of `"boosting"`
+    (gradient boosted trees, as in disentanglement_lib; slow with many classes).
     """
     if importance not in IMPORTANCES:
-        raise ValueError(f"importance is {importance!r}, expected one of {', '.join(IMPORTANCES)}")
+        raise ValueError(f"importance is {importance!r}; expected one of {', '.join(IMPORTANCES)}")
     codes, known_factors = checked(codes, factors)
     importances = np.zeros((codes.shape[1], len(known_factors)))
     informativeness = np.zeros(len(known_factors))
@@ -180,7 +180,8 @@ def dci(
         if np.unique(factor.values[train]).size < 2:
             continue
         trees = _trees(factor, importance, seed)
-        informativeness[j] = quality(factor, read(trees, own, factor.values, train, test), test)
+        prediction = predicted(trees, own, factor.values, train, test)
+        informativeness[j] = quality(factor, prediction, test)
         importances[:, j] = trees.feature_importances_
     total = importances.sum()
     per_dimension = np.array([_concentration(row) for row in importances])
@@ -204,11 +205,11 @@ def modularity(
     estimator: str = "quantile",
     bins: int = 20,
 ) -> Modularity:
-    """M_i = 1 - sum_{j != top} I_ij^2 / (I_i,top^2 (F - 1)): does c_i tell about one factor only?
+    """M_i = 1 - sum_{j != top} I_ij^2 / (I_i,top^2 (F - 1)): does c_i have one factor?
 
-    Ridgeway and Mozer 2018, arXiv 1802.05312, section 3. `top` is the factor c_i tells most about,
-    F the number of factors that vary. The mean is over all dimensions, and one without any
-    information counts as 0; estimates from samples are never quite 0, though, so an empty dimension
+    Ridgeway and Mozer 2018, arXiv 1802.05312, section 3. `top` is the factor with the largest I_ij,
+    F the number of factors that vary. The mean is over all dimensions. A dimension without
+    information counts as 0, but estimates from samples are rarely exactly 0, so such a dimension
     adds noise to the mean.
     """
     codes, known_factors = checked(codes, factors)
@@ -221,7 +222,7 @@ def modularity(
 
 
 def scc(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> Score:
-    """SCC_j = max_i abs(Spearman(c_i, v_j)); continuous factors only, as classes have no order.
+    """SCC_j = max_i abs(Spearman(c_i, v_j)); only continuous factors, as classes have no order.
 
     Pati and Lerch 2020, arXiv 2004.05485.
     """
@@ -240,8 +241,8 @@ def interpretability(
 ) -> Score:
     """R^2 of the fit v_j = a c_i + b, with i = argmax_i I(c_i; v_j); continuous factors only.
 
-    Adel et al. 2018 (ICML), as Pati and Lerch 2020 (arXiv 2004.05485) compute it; theirs is the
-    "knn" estimator.
+    Adel et al. 2018 (ICML), as in Pati and Lerch 2020 (arXiv 2004.05485), who use the "knn"
+    estimator.
     """
     codes, known_factors = checked(codes, factors)
     ordered = _continuous(known_factors, "interpretability")
@@ -261,11 +262,20 @@ def disentanglement_report(
     importance: str = "forest",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All measures as plain numbers, lists and dictionaries, ready for metrics.json.
+    """Return all measures as numbers, lists and dictionaries for metrics.json.
 
-    `assigned` gives factors the dimensions that are to own them. Without it (ILVM, VAE) the
-    `most_informative_dimensions` take their place, and "assigned_by" says so. Beyond `num_samples`
-    samples a random subset is judged. About 6 s for 10,000 codes of 8 dimensions on one core.
+    Takes about 6 s for 10,000 codes of 8 dimensions on one core.
+
+    Args:
+        codes: float [n, d].
+        factors: name -> values [n].
+        assigned: name -> dimension; by default (ILVM, VAE) the `most_informative_dimensions`, which
+            "assigned_by" then records.
+        estimator: estimator of mutual information; see `filvm.analysis.mutual_information`.
+        bins: number of bins of the estimator.
+        num_samples: if there are more samples, a random subset is measured.
+        importance: importances of `dci`.
+        seed: seed of all random choices.
     """
     checked(codes, factors)
     if len(codes) > num_samples:
@@ -297,18 +307,18 @@ def disentanglement_report(
         report["spearman"] = _lists(spearman(codes, factors))
         report["scc"] = asdict(scc(codes, factors))
         report["interpretability"] = asdict(interpretability(codes, factors, **estimated))
-    report["alignment"] = _stated(alignment(codes, factors, assigned, seed=seed))
-    report["leakage"] = _stated(leakage(codes, factors, assigned, seed=seed))
+    report["alignment"] = _as_dictionaries(alignment(codes, factors, assigned, seed=seed))
+    report["leakage"] = _as_dictionaries(leakage(codes, factors, assigned, seed=seed))
     linear = leakage(codes, factors, assigned, readers="linear", seed=seed)
-    report["leakage_linear"] = _stated(linear)
+    report["leakage_linear"] = _as_dictionaries(linear)
     return report
 
 
-def _stated(readings: Mapping[str, ReadOut]) -> dict[str, dict[str, float]]:
-    """Readings as dictionaries, without what does not apply."""
+def _as_dictionaries(results: Mapping[str, ReadOut]) -> dict[str, dict[str, float]]:
+    """Convert results to dictionaries without measures that do not apply."""
     return {
-        factor: {key: value for key, value in asdict(reading).items() if value is not None}
-        for factor, reading in readings.items()
+        factor: {key: value for key, value in asdict(result).items() if value is not None}
+        for factor, result in results.items()
     }
 
 
@@ -317,39 +327,39 @@ def _lists(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
 
 
 def _score(factors: list[Factor], values: np.ndarray) -> Score:
-    of_those_that_vary = [v for f, v in zip(factors, values, strict=True) if f.varies]
-    mean = float(np.mean(of_those_that_vary)) if of_those_that_vary else 0.0
+    varying_values = [v for f, v in zip(factors, values, strict=True) if f.varies]
+    mean = float(np.mean(varying_values)) if varying_values else 0.0
     return Score(mean, {f.name: float(v) for f, v in zip(factors, values, strict=True)})
 
 
 def _continuous(factors: list[Factor], measure: str) -> list[Factor]:
     ordered = [factor for factor in factors if not factor.categorical]
     if not ordered:
-        raise ValueError(f"{measure} needs a continuous factor (floats); all are categorical")
+        raise ValueError(f"factors of {measure} are all categorical; expected floats in one")
     return ordered
 
 
 def _gap(scores: np.ndarray) -> np.ndarray:
-    """The largest minus the second largest of every column; one dimension alone has no rival."""
+    """Return largest minus second largest of every column; the value itself if it has one row."""
     if len(scores) == 1:
         return scores[0]
     return np.diff(np.sort(scores, axis=0)[-2:], axis=0)[0]
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """numerator / denominator, and 0 where the denominator is 0."""
+    """Return numerator / denominator, and 0 where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
 def _concentration(weights: np.ndarray) -> float:
-    """1 - entropy of the weights as a distribution, in base of their number; 1 for a single one."""
+    """Return 1 - entropy of the normalised weights, in base of their number; 1 for one weight."""
     if weights.sum() == 0 or len(weights) == 1:
         return float(weights.sum() > 0)
     return float(np.clip(1.0 - entropy(weights, base=len(weights)), 0.0, 1.0))
 
 
 def _trees(factor: Factor, importance: str, seed: int) -> Any:
-    """Leaves of 20 samples: finer trees credit empty dimensions, coarser ones read less."""
+    """Return trees with leaves of 20 samples: smaller leaves give importance to noise."""
     if importance == "forest":
         kind = RandomForestClassifier if factor.categorical else RandomForestRegressor
         return kind(50, max_features=None, min_samples_leaf=20, random_state=seed)

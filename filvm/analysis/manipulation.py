@@ -1,15 +1,16 @@
-"""Is what is asked of z* there in what comes out, and did the rest stay?
+"""Change z*, and measure on the generated images whether the requested attributes changed.
 
-Points of z* are moved, turned into observations, and judged by oracles that never saw a latent: a
-digit classifier, the thickness measure, a rotation regressor. No model is known here, only
+Oracles that do not use latents measure the images: a digit classifier, the thickness measure, a
+rotation regressor. All functions here take functions instead of models:
 
-    generate(z_star [n, d]) -> images [n, ...]      such as `LensPipeline.decode`
-    judge(images [n, ...]) -> values [n]            such as `stroke_thickness`
+    generate(z_star [n, d]) -> images [n, ...]      for example `LensPipeline.decode`
+    measure(images [n, ...]) -> values [n]          for example `stroke_thickness`
+    predict_digit(images [n, ...]) -> digits [n]    a digit oracle
 
-Results hold arrays; their `summary()` is plain numbers for metrics.json.
+Results hold arrays; `summary()` converts them to numbers for metrics.json.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,21 +19,20 @@ import numpy as np
 from filvm.analysis.correlation import linear_correlation
 
 Generate = Callable[[np.ndarray], np.ndarray]
-Judge = Callable[[np.ndarray], np.ndarray]
+Measure = Callable[[np.ndarray], np.ndarray]
 
 
-# Moving points of z*.
+# Points of z*.
 
 
 def traverse(z_star: np.ndarray, dimension: int, values: np.ndarray) -> np.ndarray:
-    """Each point [n, d] with one dimension set to each of the values [v]: [n, v, d].
+    """Return each point [n, d] with one dimension set to each of the values [v]: [n, v, d].
 
-    The rest of the dimensions is that of `z_star`: zeros (the report's figures), draws from the
-    prior, or real samples.
+    The other dimensions stay: zeros (as in the figures of the report), draws from the prior, or
+    real samples.
 
-    Example:
-        >>> traverse(np.zeros((1, 3)), 1, np.array([-2.0, 2.0])).tolist()
-        [[[0.0, -2.0, 0.0], [0.0, 2.0, 0.0]]]
+    >>> traverse(np.zeros((1, 3)), 1, np.array([-2.0, 2.0])).tolist()
+    [[[0.0, -2.0, 0.0], [0.0, 2.0, 0.0]]]
     """
     swept = np.repeat(np.asarray(z_star)[:, None, :], len(values), axis=1)
     swept[:, :, dimension] = values
@@ -47,38 +47,31 @@ def plane(
     x_dimension: int = 0,
     y_dimension: int = 1,
 ) -> np.ndarray:
-    """Zeros but for two dimensions: [len(y_values), len(x_values), d] (Figures 10, 11 and B3)."""
+    """Return a grid in two dimensions, the others 0: [y, x, d] (Figures 10, 11 and B3)."""
     points = np.zeros((len(y_values), len(x_values), latent_dim))
     points[:, :, x_dimension] = np.asarray(x_values)[None, :]
     points[:, :, y_dimension] = np.asarray(y_values)[:, None]
     return points
 
 
-def exchange(z_star: np.ndarray, partners: np.ndarray, dimensions: Sequence[int]) -> np.ndarray:
-    """Each point [n, d] with some dimensions taken from another one, z_star[partners]."""
-    exchanged = np.array(z_star)
-    exchanged[:, dimensions] = np.asarray(z_star)[partners][:, dimensions]
-    return exchanged
-
-
-# Asking for a digit, the rest at random.
+# Request a digit; the other dimensions are random.
 
 
 @dataclass(frozen=True)
 class DigitsOnRequest:
-    """`counts` [asked, read]: how often which digit was read where which was asked."""
+    """`counts` [requested digit, measured digit] of images."""
 
     counts: np.ndarray
 
     def summary(self) -> dict[str, Any]:
-        """`agreement`: share of images whose digit is the asked one, in all and for each digit."""
+        """`agreement`: share of images with the requested digit, in all and for each digit."""
         agreed = np.diag(self.counts) / self.counts.sum(axis=1)
         return {"agreement": float(agreed.mean()), "agreement_per_digit": agreed.tolist()}
 
 
 def digits_on_request(
     generate: Generate,
-    predict_digit: Judge,
+    predict_digit: Measure,
     digit_coordinates: np.ndarray,
     latent_dim: int,
     *,
@@ -86,10 +79,14 @@ def digits_on_request(
     num_per_digit: int = 1000,
     seed: int = 0,
 ) -> DigitsOnRequest:
-    """Ask for every digit through its own dimension, the rest drawn from N(0, I).
+    """Request every digit through its dimension, with the other dimensions drawn from N(0, I).
 
     Args:
-        digit_coordinates: where each class lies on `dimension`: [classes].
+        digit_coordinates: coordinate of each class on `dimension`, [classes].
+        latent_dim: d.
+        dimension: the dimension of the digit.
+        num_per_digit: images per digit.
+        seed: seed of the draws.
     """
     digit_coordinates = np.asarray(digit_coordinates)
     classes = np.repeat(np.arange(len(digit_coordinates)), num_per_digit)
@@ -100,30 +97,28 @@ def digits_on_request(
     return DigitsOnRequest(counts)
 
 
-# Sweeping a continuous attribute at every digit.
+# Sweep a continuous attribute for every digit.
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What was read off the images of a sweep.
-
-    `values` [v] are the coordinates; `measured` and `digits` are [classes, rests, v].
-    """
+    """Coordinates `values` [v]; `measured` and `digits` of the images, [classes, rests, v]."""
 
     values: np.ndarray
     measured: np.ndarray
     digits: np.ndarray
 
     def summary(self) -> dict[str, Any]:
-        """Per digit and in all (nan, such as a blank image's thickness, is never an increase).
+        """Return shares and ranges, for each digit and in all.
 
-        `strictly_increasing`: share of sweeps that grow at every step. `digit_kept`: share of
-        images whose digit is the asked one. `lowest` and `highest`: measured per digit, mean over
-        the rests. `reached_by_all`: the range that lies within every digit's.
+        `strictly_increasing`: share of sweeps in which every step increases the measure; nan (the
+        thickness of a blank image) is no increase. `digit_kept`: share of images with the requested
+        digit. `lowest`, `highest`: range of the measure, mean over the rests. `reached_by_all`: the
+        range that all digits reach.
         """
         increasing = np.all(np.diff(self.measured, axis=-1) > 0, axis=-1).mean(axis=1)
-        asked = np.arange(len(self.digits))[:, None, None]
-        kept = (self.digits == asked).mean(axis=(1, 2))
+        requested = np.arange(len(self.digits))[:, None, None]
+        kept = (self.digits == requested).mean(axis=(1, 2))
         lowest = np.fmin.reduce(self.measured, axis=-1).mean(axis=1)
         highest = np.fmax.reduce(self.measured, axis=-1).mean(axis=1)
         return {
@@ -131,16 +126,16 @@ class Sweep:
             "strictly_increasing_per_digit": increasing.tolist(),
             "digit_kept": float(kept.mean()),
             "digit_kept_per_digit": kept.tolist(),
-            "lowest_per_digit": _plain(lowest),
-            "highest_per_digit": _plain(highest),
-            "reached_by_all": _plain(np.array([lowest.max(), highest.min()])),
+            "lowest_per_digit": _nan_to_none(lowest),
+            "highest_per_digit": _nan_to_none(highest),
+            "reached_by_all": _nan_to_none(np.array([lowest.max(), highest.min()])),
         }
 
 
 def sweep_every_digit(
     generate: Generate,
-    measure: Judge,
-    predict_digit: Judge,
+    measure: Measure,
+    predict_digit: Measure,
     digit_coordinates: np.ndarray,
     values: np.ndarray,
     rests: np.ndarray,
@@ -148,12 +143,16 @@ def sweep_every_digit(
     digit_dimension: int = 0,
     dimension: int = 1,
 ) -> Sweep:
-    """Sweep `dimension` over increasing `values` [v] at every digit.
+    """Sweep `dimension` over `values` for every digit.
 
     Args:
-        digit_coordinates: where each class lies on `digit_dimension`: [classes].
-        rests: float [r, d], what the other dimensions are: `np.zeros((1, d))` as in Figure 10,
-            draws from the prior, or real samples.
+        measure: images [n, ...] -> the attribute of `dimension` [n].
+        digit_coordinates: coordinate of each class on `digit_dimension`, [classes].
+        values: increasing coordinates on `dimension`, [v].
+        rests: the other dimensions, [r, d]: `np.zeros((1, d))` as in Figure 10, draws from the
+            prior, or real samples.
+        digit_dimension: the dimension of the digit.
+        dimension: the dimension of the attribute.
     """
     digit_coordinates, values = np.asarray(digit_coordinates), np.asarray(values)
     at_digits = traverse(rests, digit_dimension, digit_coordinates).swapaxes(0, 1)
@@ -164,19 +163,15 @@ def sweep_every_digit(
     return Sweep(values, measured.reshape(shape), _classes(predict_digit, images).reshape(shape))
 
 
-# Changing one attribute of real samples, and exchanging it between them.
+# Change the digit of real samples.
 
 
 @dataclass(frozen=True)
 class Change:
-    """What was asked of real samples and what was read, arrays [n].
+    """Digits `requested` and `predicted`; another attribute `before` and `after`: arrays [n]."""
 
-    `asked` and `read` are digits; `before` and `after` are another attribute, measured before and
-    after the change.
-    """
-
-    asked: np.ndarray
-    read: np.ndarray
+    requested: np.ndarray
+    predicted: np.ndarray
     before: np.ndarray
     after: np.ndarray
 
@@ -185,7 +180,7 @@ class Change:
         known = ~(np.isnan(self.before) | np.isnan(self.after))
         before, after = self.before[known], self.after[known]
         return {
-            "agreement": float(np.mean(self.asked == self.read)),
+            "agreement": float(np.mean(self.requested == self.predicted)),
             "correlation": float(linear_correlation(after[:, None], before)[0]),
             "difference": float(np.mean(np.abs(after - before))) if known.any() else None,
         }
@@ -193,8 +188,8 @@ class Change:
 
 def change_digit(
     generate: Generate,
-    measure: Judge,
-    predict_digit: Judge,
+    measure: Measure,
+    predict_digit: Measure,
     z_star: np.ndarray,
     digits: np.ndarray,
     measured: np.ndarray,
@@ -203,111 +198,87 @@ def change_digit(
     dimension: int = 0,
     seed: int = 0,
 ) -> Change:
-    """Turn every sample into another digit, drawn at random: does the other attribute stay?
+    """Change every sample to another digit, drawn at random, and measure another attribute.
 
     Args:
-        z_star, digits, measured: real samples [n, d], their digits, and the attribute before the
-            change: measured on the original images, or on `generate(z_star)` to leave out what the
-            model loses anyhow.
-        digit_coordinates: where each class lies on `dimension`: [classes].
+        measure: images [n, ...] -> the attribute that should stay, [n].
+        z_star: real samples, [n, d].
+        digits: their digits, [n].
+        measured: the attribute before the change, [n], measured on the original images, or on
+            `generate(z_star)` to exclude reconstruction errors.
+        digit_coordinates: coordinate of each class on `dimension`, [classes].
+        dimension: the dimension of the digit.
+        seed: seed of the draws.
     """
     digit_coordinates = np.asarray(digit_coordinates)
     num_classes = len(digit_coordinates)
     steps = np.random.default_rng(seed).integers(1, num_classes, len(z_star))
-    asked = (np.asarray(digits) + steps) % num_classes
+    requested = (np.asarray(digits) + steps) % num_classes
     changed = np.array(z_star)
-    changed[:, dimension] = digit_coordinates[asked]
+    changed[:, dimension] = digit_coordinates[requested]
     images = generate(changed)
     return Change(
-        asked=asked,
-        read=_classes(predict_digit, images),
+        requested=requested,
+        predicted=_classes(predict_digit, images),
         before=np.asarray(measured, dtype=np.float64),
         after=np.asarray(measure(images), dtype=np.float64),
     )
 
 
-def swap(
-    generate: Generate,
-    measure: Judge,
-    predict_digit: Judge,
-    z_star: np.ndarray,
-    digits: np.ndarray,
-    measured: np.ndarray,
-    dimensions: Sequence[int],
-    *,
-    digit_dimension: int = 0,
-    measured_dimension: int = 1,
-    seed: int = 0,
-) -> Change:
-    """Exchange some dimensions between real samples; every attribute must follow its dimension.
-
-    `asked` and `before` are the partner's where the attribute's dimension is among `dimensions`,
-    and the sample's own elsewhere.
-    """
-    partners = np.random.default_rng(seed).permutation(len(z_star))
-    images = generate(exchange(z_star, partners, dimensions))
-    digits, measured = np.asarray(digits), np.asarray(measured, dtype=np.float64)
-    return Change(
-        asked=digits[partners] if digit_dimension in dimensions else digits,
-        read=_classes(predict_digit, images),
-        before=measured[partners] if measured_dimension in dimensions else measured,
-        after=np.asarray(measure(images), dtype=np.float64),
-    )
-
-
-# Asking for a digit and a value together.
+# Request a digit and a value together.
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked and what was read, arrays [n]: digits, and values in the attribute's units.
+    """Requested and measured digits, and values in the attribute's units: arrays [n].
 
-    `alike` are pairs of digits that may truly look the same: 6 and 9, turned.
+    `alike` are pairs of digits that can look the same, such as a 6 and a rotated 9.
     """
 
-    asked_digits: np.ndarray
-    read_digits: np.ndarray
-    asked_values: np.ndarray
-    read_values: np.ndarray
+    requested_digits: np.ndarray
+    predicted_digits: np.ndarray
+    requested_values: np.ndarray
+    measured_values: np.ndarray
     alike: tuple[tuple[int, int], ...]
 
     def summary(self) -> dict[str, Any]:
-        """Agreement on the digit, and the error of the value.
+        """Return the agreement of the digits and the error of the values.
 
-        `agreement` is over all images, `agreement_apart` leaves out those where one digit of a pair
-        that looks alike was read as the other, and `read_as` tells how often that was.
+        `agreement`: share of images with the requested digit. `agreement_apart`: the same without
+        images in which one digit of an alike pair was predicted as the other. `read_as`: the shares
+        of these images.
         """
-        agreed = self.asked_digits == self.read_digits
+        agreed = self.requested_digits == self.predicted_digits
         confused = np.zeros(len(agreed), bool)
         read_as = {}
-        for one, other in self.alike:
-            for asked, read in ((one, other), (other, one)):
-                of_asked = self.asked_digits == asked
-                as_read = of_asked & (self.read_digits == read)
-                confused |= as_read
-                share = as_read.sum() / max(of_asked.sum(), 1)
-                read_as[f"{asked} read as {read}"] = float(share)
-        errors = np.abs(self.read_values - self.asked_values)
+        for first, second in self.alike:
+            for requested, predicted in ((first, second), (second, first)):
+                is_requested = self.requested_digits == requested
+                is_confused = is_requested & (self.predicted_digits == predicted)
+                confused |= is_confused
+                share = is_confused.sum() / max(is_requested.sum(), 1)
+                read_as[f"{requested} read as {predicted}"] = float(share)
+        errors = np.abs(self.measured_values - self.requested_values)
         return {
             "agreement": float(agreed.mean()),
             "agreement_apart": float(agreed[~confused].mean()) if (~confused).any() else None,
             "read_as": read_as,
             "median_absolute_error": _median(errors),
             "median_absolute_error_per_value": {
-                f"{value:g}": _median(errors[self.asked_values == value])
-                for value in np.unique(self.asked_values)
+                f"{value:g}": _median(errors[self.requested_values == value])
+                for value in np.unique(self.requested_values)
             },
             "median_absolute_error_per_digit": {
-                str(digit): _median(errors[self.asked_digits == digit])
-                for digit in np.unique(self.asked_digits)
+                str(digit): _median(errors[self.requested_digits == digit])
+                for digit in np.unique(self.requested_digits)
             },
         }
 
 
 def digit_and_value_on_request(
     generate: Generate,
-    measure: Judge,
-    predict_digit: Judge,
+    measure: Measure,
+    predict_digit: Measure,
     digit_coordinates: np.ndarray,
     value_coordinates: np.ndarray,
     values: np.ndarray,
@@ -319,39 +290,45 @@ def digit_and_value_on_request(
     alike: tuple[tuple[int, int], ...] = ((6, 9),),
     seed: int = 0,
 ) -> Request:
-    """Ask for every digit with every value (a rotation, a thickness), the rest drawn from N(0, I).
+    """Request every digit with every value; the other dimensions are drawn from N(0, I).
 
     Args:
-        digit_coordinates: where each class lies on `digit_dimension`: [classes].
-        value_coordinates, values: where each asked value lies on `value_dimension`, and the values
-            themselves, in the units of `measure`: [v].
+        digit_coordinates: coordinate of each class on `digit_dimension`, [classes].
+        value_coordinates: coordinate of each value on `value_dimension`, [v].
+        values: the requested values in the units of `measure`, [v].
+        latent_dim: d.
+        digit_dimension: the dimension of the digit.
+        value_dimension: the dimension of the value.
+        num_per_request: images per digit and value.
+        alike: pairs of digits that can look the same.
+        seed: seed of the draws.
     """
     digit_coordinates, values = np.asarray(digit_coordinates), np.asarray(values, dtype=np.float64)
     value_coordinates = np.asarray(value_coordinates)
     requests = np.indices((len(digit_coordinates), len(values), num_per_request))
-    classes, which = requests[0].ravel(), requests[1].ravel()
+    classes, indices = requests[0].ravel(), requests[1].ravel()
     z_star = np.random.default_rng(seed).standard_normal((len(classes), latent_dim))
     z_star[:, digit_dimension] = digit_coordinates[classes]
-    z_star[:, value_dimension] = value_coordinates[which]
+    z_star[:, value_dimension] = value_coordinates[indices]
     images = generate(z_star)
     return Request(
-        asked_digits=classes,
-        read_digits=_classes(predict_digit, images),
-        asked_values=values[which],
-        read_values=np.asarray(measure(images), dtype=np.float64),
+        requested_digits=classes,
+        predicted_digits=_classes(predict_digit, images),
+        requested_values=values[indices],
+        measured_values=np.asarray(measure(images), dtype=np.float64),
         alike=alike,
     )
 
 
-# Sweeping every dimension and reading every attribute (sequences, Figure 12).
+# Sweep every dimension and measure every attribute (sequences, Figure 12).
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What every dimension does to every attribute.
+    """The effect of every dimension on every attribute.
 
-    `values` [v] are the coordinates; `read` [d, v] holds each attribute by name; `ranges` are each
-    attribute's smallest and largest value in the data.
+    `values` [v] are the coordinates; `read` has each measured attribute [d, v] by name; `ranges`
+    are the smallest and largest value of each attribute in the data.
     """
 
     values: np.ndarray
@@ -359,7 +336,7 @@ class Effects:
     ranges: dict[str, tuple[float, float]]
 
     def moved(self) -> dict[str, np.ndarray]:
-        """(max - min of the attribute over the sweep) / (its range in the data), [d] by name."""
+        """Return (max - min of the attribute in the sweep) / (its range in the data), [d] each."""
         shares = {}
         for name, curves in self.read.items():
             low, high = self.ranges[name]
@@ -368,40 +345,43 @@ class Effects:
         return shares
 
     def summary(self) -> dict[str, Any]:
-        """`moved`: per attribute, the share of its range that each dimension moves it over."""
+        """`moved`: for each attribute, the share of its range that each dimension covers."""
         return {"moved": {name: shares.tolist() for name, shares in self.moved().items()}}
 
 
 def sweep_every_dimension(
-    read_attributes: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    measure_attributes: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     values: np.ndarray,
     ranges: Mapping[str, tuple[float, float]],
     latent_dim: int,
 ) -> Effects:
-    """Sweep each dimension over `values` [v], the others 0, and read attributes off what comes out.
+    """Sweep each dimension over `values`, with the others 0, and measure all attributes.
 
     Args:
-        read_attributes: z_star [n, d] -> each attribute [n] by name; nan where it has none.
+        measure_attributes: z_star [n, d] -> each attribute [n] by name; nan where undefined.
+        values: coordinates, [v].
         ranges: smallest and largest value of each attribute in the data.
+        latent_dim: d.
     """
     values = np.asarray(values)
     swept = [traverse(np.zeros((1, latent_dim)), i, values)[0] for i in range(latent_dim)]
-    found = read_attributes(np.concatenate(swept))
-    missing = sorted(set(ranges) ^ set(found))
-    if missing:
-        raise ValueError(f"ranges and read_attributes differ in {missing}: both must name the same")
-    read = {
-        name: np.asarray(read, dtype=np.float64).reshape(latent_dim, len(values))
-        for name, read in found.items()
+    attributes = measure_attributes(np.concatenate(swept))
+    if differing := sorted(set(ranges) ^ set(attributes)):
+        raise ValueError(
+            f"ranges and measure_attributes differ in {differing}; expected the same names"
+        )
+    measured = {
+        name: np.asarray(attribute, dtype=np.float64).reshape(latent_dim, len(values))
+        for name, attribute in attributes.items()
     }
-    return Effects(values, read, dict(ranges))
+    return Effects(values, measured, dict(ranges))
 
 
-def _classes(predict_digit: Judge, images: np.ndarray) -> np.ndarray:
+def _classes(predict_digit: Measure, images: np.ndarray) -> np.ndarray:
     predicted = np.asarray(predict_digit(images))
     if predicted.ndim != 1 or predicted.dtype.kind not in "iu":
         raise TypeError(
-            f"predict_digit returned {predicted.dtype} {list(predicted.shape)}, expected one "
+            f"predict_digit returned {predicted.dtype} {list(predicted.shape)}; expected one "
             "integer per image"
         )
     return predicted.astype(np.int64)
@@ -412,6 +392,5 @@ def _median(values: np.ndarray) -> float | None:
     return float(np.median(known)) if known.size else None
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
-    """For JSON: nan becomes None."""
+def _nan_to_none(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]

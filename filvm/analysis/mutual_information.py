@@ -2,11 +2,11 @@
 
 In nats, by one of three estimators:
 
-- `"quantile"`: dimensions and continuous factors in 20 bins of equal count. It stays the same under
-  any increasing map of a dimension, and is the default.
+- `"quantile"` (default): dimensions and continuous factors in 20 bins of equal count, which does
+  not change under increasing maps of a dimension.
 - `"histogram"`: bins of equal width (Locatello et al. 2019, arXiv 1811.12359).
-- `"knn"`: nearest neighbours (Kraskov et al. 2004; Ross 2014), scikit-learn's; Pati and Lerch 2020,
-  arXiv 2004.05485, evaluate with it. Entropy is then estimated as I(v_j; v_j), as they do.
+- `"knn"`: nearest neighbours (Kraskov et al. 2004; Ross 2014), from scikit-learn, as in Pati and
+  Lerch 2020, arXiv 2004.05485. The entropy of v_j is then estimated as I(v_j; v_j).
 """
 
 from collections.abc import Mapping
@@ -30,13 +30,12 @@ def mutual_information(
     estimator: str = "quantile",
     bins: int = 20,
 ) -> dict[str, np.ndarray]:
-    """I(c_i; v_j) for codes [n, d] as one array [d] per factor.
+    """Return I(c_i; v_j) for codes [n, d] as one array [d] per factor.
 
-    Example:
-        >>> codes = np.random.default_rng(0).normal(size=(1000, 2))
-        >>> found = mutual_information(codes, {"sign": (codes[:, 1] > 0).astype(int)})
-        >>> found["sign"].round(1)
-        array([0. , 0.7])
+    >>> codes = np.random.default_rng(0).normal(size=(1000, 2))
+    >>> found = mutual_information(codes, {"sign": (codes[:, 1] > 0).astype(int)})
+    >>> found["sign"].round(1)
+    array([0. , 0.7])
     """
     codes, known_factors = checked(codes, factors)
     information, _ = information_matrix(codes, known_factors, estimator, bins)
@@ -50,10 +49,10 @@ def most_informative_dimensions(
     estimator: str = "quantile",
     bins: int = 20,
 ) -> dict[str, int]:
-    """A dimension i(j) of its own for every factor, with the largest sum_j I(c_i(j); v_j) / H(v_j).
+    """Return a different dimension i(j) for every factor, maximising sum_j I(c_i(j); v_j) / H(v_j).
 
-    For models such as ILVM, which assign no dimension to an attribute. Factors beyond the number of
-    dimensions share the dimension that tells most about them.
+    For models such as ILVM, which assign no dimension to an attribute. If there are more factors
+    than dimensions, the remaining factors get their most informative dimension.
     """
     codes, known_factors = checked(codes, factors)
     information, entropies = information_matrix(codes, known_factors, estimator, bins)
@@ -67,11 +66,11 @@ def most_informative_dimensions(
 def information_matrix(
     codes: np.ndarray, factors: list[Factor], estimator: str, bins: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """I(c_i; v_j) as [d, factors] and H(v_j) as [factors]; 0 for what never changes."""
+    """Return I(c_i; v_j) [d, factors] and H(v_j) [factors]; 0 for constants."""
     if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator is {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
+        raise ValueError(f"estimator is {estimator!r}; expected one of {', '.join(ESTIMATORS)}")
     if bins < 2:
-        raise ValueError(f"bins is {bins}, expected 2 or more")
+        raise ValueError(f"bins is {bins}; expected at least 2")
     information = np.zeros((codes.shape[1], len(factors)))
     entropies = np.zeros(len(factors))
     for j, factor in enumerate(factors):
@@ -89,10 +88,10 @@ def _binned(
     in_bins = _equal_counts if estimator == "quantile" else _equal_widths
     classes = factor.values if factor.categorical else in_bins(factor.values, bins)
     most = float(entropy(np.bincount(classes)))
-    # Of labels, scikit-learn would warn that they are too many where samples are few.
+    # Given labels instead of tables, scikit-learn warns if there are many classes and few samples.
     tables = [contingency_matrix(classes, in_bins(code, bins), sparse=True) for code in codes.T]
     information = [mutual_info_score(None, None, contingency=table) for table in tables]
-    return [min(nats, most) for nats in information], most  # rounding makes a perfect one more
+    return [min(nats, most) for nats in information], most  # rounding can exceed the maximum
 
 
 def _nearest_neighbours(
@@ -107,7 +106,7 @@ def _nearest_neighbours(
 
 
 def _equal_counts(values: np.ndarray, bins: int) -> np.ndarray:
-    """Bins of equal count; equal values share a bin, and few distinct values are their own bins."""
+    """Return bins of equal count; equal values share a bin, few distinct values have one each."""
     distinct, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) <= bins:
         return inverse
@@ -116,6 +115,6 @@ def _equal_counts(values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _equal_widths(values: np.ndarray, bins: int) -> np.ndarray:
-    """Bins of equal width from the smallest to the largest value."""
+    """Return bins of equal width from the smallest to the largest value."""
     low, high = values.min(), values.max()
     return np.minimum(((values - low) * bins / (high - low)).astype(int), bins - 1)

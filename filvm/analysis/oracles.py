@@ -1,24 +1,23 @@
-"""Oracles: what a person would read off an image, read by networks that never saw a latent.
+"""Oracles: networks that measure the digit and the rotation of an image, without latents.
 
     digit_oracle:     image -> digit
     rotation_oracle:  image -> digit, rotation in degrees
 
-They judge what a lens generates, so they are trained on images alone, apart from every other
-model. What a VAE generates is smoother than what people write; an oracle trained on sharp images
-alone would judge the blur rather than the digit. So in training an image x is shown as
+They measure the images that a lens generates, and are trained on real images, separately from every
+other model. A VAE generates smoother images than people write, and an oracle trained on sharp
+images alone would react to the blur. Therefore an image x is trained on as
 
     x + amount * (gaussian(x) - x),    amount in [0, 1], a Gaussian of sigma 1 pixel
 
-from not blurred at all to fully, in equal steps over each (shuffled) batch. Nothing about the
-generated images themselves is used. Test errors are those on real, unblurred images.
+with amounts in equal steps from 0 to 1 in each (shuffled) batch. Generated images are not used.
+Test errors are measured on real, unblurred images.
 
-A digit's rotation is that of its image from how it was written. People write at a slant, so it
-cannot be read exactly; 0 is nearly symmetric, and 6 and 9 are one shape half a turn apart.
+The rotation is relative to the digit as it was written. It cannot be predicted exactly: people
+write at a slant, a 0 is nearly symmetric, and a 6 is a 9 rotated by half a turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.data import to_float
+from filvm.vae.base import in_batches
 
 IMAGE_SHAPE = (28, 28, 1)
 MAX_ANGLE = 90.0
@@ -43,8 +43,8 @@ def build_rotation_oracle(num_classes: int = 10, *, name: str = "rotation_oracle
     """Return an untrained network with two heads on shared convolutions.
 
     images [n, 28, 28, 1] in [0, 1] -> {"digit": logits [n, 10], "rotation": degrees [n, 1]},
-    counter-clockwise positive. The two share their convolutions: in the same training time, one
-    network with both heads became better at either task than a network for each.
+    counter-clockwise positive. Trained for the same time, one network with both heads is better at
+    either task than two networks.
     """
     images, features = _convolutions(16, 32)
     turns = keras.layers.Dense(192, activation="relu")(features)
@@ -70,10 +70,10 @@ def _digit_head(features: Any, units: int, num_classes: int) -> Any:
 
 
 def compile_oracle(oracle: keras.Model, optimizer: Any = "adam") -> None:
-    """Make an oracle ready for `fit`: cross-entropy of the digit, absolute error of the rotation.
+    """Compile an oracle: cross-entropy of the digit, absolute error of the rotation.
 
-    The absolute error, in units of 90 degrees, is what the median minimises: the few digits that
-    cannot be read do not pull the rest.
+    The absolute error, in units of 90 degrees, is minimal at the median, so the few digits without
+    a clear rotation have little influence.
     """
     losses = {"digit": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
     metrics = {"digit": "accuracy"}
@@ -85,11 +85,15 @@ def compile_oracle(oracle: keras.Model, optimizer: Any = "adam") -> None:
 
 
 def training_images(pixels: tf.Tensor) -> tf.Tensor:
-    """Return a batch as an oracle sees it in training: floats, blurred from not at all to fully.
+    """Convert a training batch to floats, blurred in equal steps from 0 to fully.
 
-    pixels: uint8 [n, 28, 28], in random order. Returns float32 [n, 28, 28, 1]; the first is as it
-    was, the last fully blurred. Without random numbers, so that a continued training sees what an
-    uninterrupted one would.
+    Uses no random numbers, so that a resumed training gets the same images as an uninterrupted one.
+
+    Args:
+        pixels: uint8 [n, 28, 28], in random order.
+
+    Returns:
+        float32 [n, 28, 28, 1]; the first image is not blurred, the last one fully.
     """
     images = tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0
     offsets = np.arange(-3, 4)
@@ -101,21 +105,26 @@ def training_images(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def predict_digit(oracle: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return the digits an oracle reads, int64 [n].
+    """Return the predicted digits, int64 [n].
 
-    images: float [n, 28, 28, 1] in [0, 1], or uint8 [n, 28, 28], maybe a memory map.
+    Args:
+        oracle: a digit oracle or a rotation oracle.
+        images: float [n, 28, 28, 1] in [0, 1], or uint8 [n, 28, 28], which may be a memory map.
     """
     return _predict(oracle, images, "digit").argmax(axis=1)
 
 
 def predict_rotation(oracle: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return the rotations a rotation oracle reads, float64 [n], degrees, counter-clockwise.
+    """Return the predicted rotations in degrees, counter-clockwise positive, float64 [n].
 
-    images: as for `predict_digit`.
+    Args:
+        oracle: a rotation oracle.
+        images: as for `predict_digit`.
     """
     if "rotation" not in oracle.output:
         raise ValueError(
-            f"{oracle.name} does not read rotations: use one from build_rotation_oracle()"
+            f"{oracle.name} has no output for rotations; expected a model of "
+            "build_rotation_oracle()"
         )
     return _predict(oracle, images, "rotation")[:, 0].astype(np.float64)
 
@@ -123,19 +132,19 @@ def predict_rotation(oracle: keras.Model, images: np.ndarray) -> np.ndarray:
 def digit_report(oracle: keras.Model, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Return an oracle's accuracy on real digits, in all and for each digit, and its confusions.
 
-    `confusions` [10][10] counts (written, read). `accuracy_but_6_and_9` is that on the other
-    digits: rotated, a 6 and a 9 can be the same image.
+    `confusions` [10][10] counts (label, prediction). `accuracy_but_6_and_9` excludes these digits,
+    because a rotated 6 can be the same image as a 9.
     """
     labels = np.asarray(labels)
-    read = predict_digit(oracle, images)
-    right = read == labels
+    predicted = predict_digit(oracle, images)
+    correct = predicted == labels
     counts = np.zeros([10, 10], int)
-    np.add.at(counts, (labels, read), 1)
+    np.add.at(counts, (labels, predicted), 1)
     ambiguous = np.isin(labels, [6, 9])
     return {
-        "accuracy": float(right.mean()),
+        "accuracy": float(correct.mean()),
         "accuracy_per_digit": (np.diag(counts) / np.maximum(counts.sum(axis=1), 1)).tolist(),
-        "accuracy_but_6_and_9": float(right[~ambiguous].mean()),
+        "accuracy_but_6_and_9": float(correct[~ambiguous].mean()),
         "confusions": counts.tolist(),
     }
 
@@ -156,12 +165,6 @@ def rotation_report(
 
 
 def _predict(oracle: keras.Model, images: np.ndarray, output: str) -> np.ndarray:
-    parts = [oracle.predict_on_batch(batch)[output] for batch in _batches(images)]
-    return np.concatenate(parts) if parts else np.zeros([0, *oracle.output[output].shape[1:]])
-
-
-def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield float batches; a memory map is never held as floats in full."""
     shape, kind = tuple(np.shape(images)), np.dtype(getattr(images, "dtype", type(None)))
     is_pixels = kind == np.uint8 and shape[1:] == IMAGE_SHAPE[:2]
     is_floats = np.issubdtype(kind, np.floating) and shape[1:] == IMAGE_SHAPE
@@ -170,6 +173,7 @@ def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
             f"images are {kind} of shape {shape}; expected uint8 [n, 28, 28], or floats "
             "[n, 28, 28, 1] in [0, 1]"
         )
-    for start in range(0, shape[0], PREDICT_BATCH):
-        batch = np.asarray(images[start : start + PREDICT_BATCH])
-        yield to_float(batch) if is_pixels else batch.astype(np.float32)
+    if not shape[0]:  # TensorFlow's convolutions refuse empty batches
+        return np.zeros([0, *oracle.output[output].shape[1:]], np.float32)
+    prepare = to_float if is_pixels else np.float32
+    return in_batches(oracle, images, prepare=prepare, batch_size=PREDICT_BATCH)[output]

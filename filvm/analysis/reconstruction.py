@@ -1,33 +1,39 @@
-"""How much of the data a VAE keeps: mean squared errors, KL, and what PCA would keep."""
+"""Reconstruction errors and KL of a VAE, and the error of PCA for comparison."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from filvm.data import to_float
+from filvm.vae.base import gaussian_kl
 
 if TYPE_CHECKING:
     from filvm.vae import VAE
 
-CHUNK = 10_000  # images that are floats at one time
+CHUNK = 10_000  # images converted to floats at a time
 
 
 def squared_errors(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """Mean squared error of each sample: arrays [n, ...] -> [n], in squared units of x."""
+    """Return the mean squared error of each sample: [n, ...] -> [n], in squared units of x."""
     difference = (x - reconstruction).reshape(len(x), -1)
     return np.einsum("ij,ij->i", difference, difference) / difference.shape[1]
 
 
 def reconstruction_report(vae: VAE, images: np.ndarray, *, seed: int = 0) -> dict[str, object]:
-    """Test-time figures of a VAE on uint8 images [n, height, width], which may be a memory map.
+    """Measure a VAE on images; at most `CHUNK` of them are floats at a time.
 
-    Returns `mse` (through z_mean), `mse_sampled` (through one draw from q(z|x)), both per pixel,
-    and the KL term in nats, in all and for each dimension. Holds `CHUNK` float images at a time.
+    Args:
+        vae: the model.
+        images: uint8 [n, height, width], which may be a memory map.
+        seed: seed of the draws from q(z|x).
+
+    Returns:
+        `mse` (with z = z_mean) and `mse_sampled` (with one draw from q(z|x)) per pixel, and `kl`
+        and `kl_per_dimension` in nats.
     """
-    from filvm.vae.base import gaussian_kl
-
     rng = np.random.default_rng(seed)
     sums = np.zeros(2 + vae.latent_dim)
     for start in range(0, len(images), CHUNK):
@@ -42,14 +48,16 @@ def reconstruction_report(vae: VAE, images: np.ndarray, *, seed: int = 0) -> dic
 
 
 def pca_mse(train: np.ndarray, test: np.ndarray, components: int) -> float:
-    """Mean squared error per pixel of PCA with `components` directions, fitted on train.
+    """Return the mean squared error per pixel, on `test`, of PCA fitted on `train`.
 
-    Both are uint8 images [n, height, width], measured as floats in [0, 1].
-    The best any linear code of that size can do on `train` (scikit-learn's PCA, randomised
-    solver); the anchor for a VAE with as many latent dimensions.
+    On `train`, no linear code of this size has a smaller error; a VAE with as many latent
+    dimensions is compared with it. Uses scikit-learn's PCA with the randomised solver.
+
+    Args:
+        train: uint8 [n, height, width], converted to floats in [0, 1].
+        test: the same.
+        components: number of components.
     """
-    from sklearn.decomposition import PCA
-
     train, test = (to_float(images).reshape(len(images), -1) for images in (train, test))
     pca = PCA(components, svd_solver="randomized", random_state=0).fit(train)
     return float(squared_errors(test, pca.inverse_transform(pca.transform(test))).mean())

@@ -1,4 +1,4 @@
-"""How exact sequences come back, and what moving z* does to them (Figures 5 and 12)."""
+"""Reconstruction errors of sequences, and the effect of z* on their attributes (Figures 5, 12)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 def sequence_errors(
     sequences: Sequences, numbers: np.ndarray, lengths: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What a reconstruction got right, sequence by sequence; every value float64 or bool, [n].
+    """Compare reconstructed sequences with the true ones, sequence by sequence.
 
     Args:
-        sequences: the true ones.
-        numbers: reconstructed, [n, max_length, 1], up to the true length at least: what was
-            decoded, not yet cut off at the decoded length.
-        lengths: reconstructed, [n].
+        sequences: the true sequences.
+        numbers: the output of the decoder, [n, max_length, 1], not cut off at the decoded length.
+        lengths: the decoded lengths, [n].
 
-    Returns `absolute_error`, summed over the true length; `length_exact`; `median_step_exact` (the
-    median of the reconstructed steps within the true length, rounded, is the true step) and
-    `mean_step_exact`, likewise; `whole_exact`: the length and every number, after rounding.
+    Returns:
+        Arrays [n] by name: `absolute_error`, the sum over the true length; `length_exact`;
+        `median_step_exact`, whether the rounded median of the decoded steps within the true length
+        is the true step; `mean_step_exact`, the same for the mean; `whole_exact`, whether the
+        length and every rounded number are exact.
     """
     true = sequences.numbers[:, :, 0].astype(np.float64)
     decoded = np.asarray(numbers, np.float64)[:, : true.shape[1], 0]
@@ -47,11 +48,11 @@ def sequence_errors(
 
 
 def sequence_report(vae: SequenceVAE, sequences: Sequences) -> dict[str, object]:
-    """Figures of a sequence VAE on held-out sequences, through z_mean.
+    """Measure a sequence VAE on test sequences, with z = z_mean.
 
-    Returns `mean_absolute_error` per number (all numbers of all sequences counting alike) and at
-    each place, the shares of sequences that are exact as `sequence_errors` says, and the KL term
-    in nats, in all and for each dimension.
+    Returns:
+        `mean_absolute_error` over all numbers of all sequences; `absolute_error_by_place`; the
+        shares of exact sequences, as in `sequence_errors`; `kl` and `kl_per_dimension` in nats.
     """
     z_mean, _ = vae.encode(sequences)
     numbers, logits = vae.decoder_outputs(z_mean)
@@ -73,9 +74,11 @@ def sequence_report(vae: SequenceVAE, sequences: Sequences) -> dict[str, object]
 
 
 def decoded_attributes(numbers: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """Start, (mean) step, length and final of decoded sequences, float64 [n] each.
+    """Return start, mean step, length and final number of decoded sequences, float64 [n] each.
 
-    Args: `numbers` [n, max_length, 1], `lengths` [n] >= 1. The step is nan where the length is 1.
+    Args:
+        numbers: [n, max_length, 1].
+        lengths: [n], at least 1; the step is nan where the length is 1.
     """
     numbers, lengths = np.asarray(numbers, np.float64)[:, :, 0], np.asarray(lengths)
     return {
@@ -95,16 +98,20 @@ def moved_shares(
     high: float = 2.0,
     points: int = 41,
 ) -> dict[str, list[float]]:
-    """How far a sweep of each dimension moves each attribute, as a share of the attribute's range.
+    """Return the share of each attribute's range that a sweep of each dimension covers.
+
+    (max - min in the sweep) / (max - min of the range), averaged over the rests.
 
     Args:
         attributes_of: z_star [n, d] -> each attribute [n] by name.
         ranges: smallest and largest value of each attribute in the data.
-        rests: float [r, d], where the other dimensions are: zeros as in Figure 12, or samples.
-        low, high, points: of the sweep.
+        rests: the other dimensions, float [r, d]: zeros as in Figure 12, or samples.
+        low: first coordinate of the sweep.
+        high: last coordinate of the sweep.
+        points: number of coordinates.
 
-    Returns (max - min over the sweep) / (max - min of the range), mean over the rests: a list of d
-    shares by name.
+    Returns:
+        A list of d shares for each attribute.
     """
     values = np.linspace(low, high, points)
     shares: dict[str, list[float]] = {name: [] for name in ranges}
@@ -112,7 +119,7 @@ def moved_shares(
         swept = traverse(rests, dimension, values)
         attributes = attributes_of(swept.reshape(-1, rests.shape[1]).astype(np.float32))
         for name, (smallest, largest) in ranges.items():
-            read = np.asarray(attributes[name]).reshape(swept.shape[:2])
-            spread = np.fmax.reduce(read, axis=1) - np.fmin.reduce(read, axis=1)
+            curves = np.asarray(attributes[name]).reshape(swept.shape[:2])
+            spread = np.fmax.reduce(curves, axis=1) - np.fmin.reduce(curves, axis=1)
             shares[name].append(float(np.mean(spread) / (largest - smallest)))
     return shares

@@ -1,4 +1,4 @@
-"""Normalising flows: planar (bijector, amortised posterior, density fitting), and couplings."""
+"""Normalising flows: planar flows (bijector, amortised posterior, density fitting), couplings."""
 
 from filvm.flows.couplings import AffineCouplings
 from filvm.flows.density import FlowFits, fit_forward_kl, fit_reverse_kl, kl_to_target

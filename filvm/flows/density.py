@@ -1,16 +1,15 @@
-"""Fit planar flows to a density known up to its constant, or to samples (sections 2.2, 4.2, 5.2).
+"""Fit planar flows to an unnormalised density, or to samples (sections 2.2, 4.2, 5.2).
 
     reverse KL:  KL(q || p) = E_q0[ log q0(z_0) - sum_k log |det df_k| - log p~(z_K) ] + log Z
     forward KL:  KL(p || q) = -E_p[ log q(x) ] + constant, through the inverse of the flow
 
 p~ is the unnormalised density, q0 = N(mu, diag(sigma^2)) with mu and sigma trained as in section
-2.3, and q the density of z_K. All attempts of one length are trained together as one compiled
-computation: a layer acts on arrays `[D, restarts, batch]`, so that the attempts fill the
-processor's vectors. They share the noise of every step and differ in what they start from, each
-drawn from its own seed.
+2.3, and q the density of z_K. All attempts of one length are trained together in one compiled
+computation on arrays `[D, restarts, batch]`, which uses the vector units of the processor. They
+share the noise of every step; the initial parameters of each are drawn from its own seed.
 
-Annealing, E_q[log q - beta log p~] with beta rising from 0.01 to 1, lets the flow spread over every
-mode before it has to settle (Rezende and Mohamed 2015, arXiv:1505.05770, equation 20).
+With annealing, E_q[log q - beta log p~] with beta rising from 0.01 to 1, the flow first spreads
+over all modes (Rezende and Mohamed 2015, arXiv:1505.05770, equation 20).
 """
 
 from collections.abc import Callable, Sequence
@@ -34,11 +33,11 @@ __all__ = ["FlowFits", "fit_forward_kl", "fit_reverse_kl", "kl_to_target"]
 tfb = tfp.bijectors
 tfd = tfp.distributions
 
-STEPS_PER_CALL = 250  # compiled steps between two looks at the loss
+STEPS_PER_CALL = 250  # compiled steps between two records of the loss
 
 
 class Parameters(NamedTuple):
-    """Of every attempt: w and u `[restarts, K, D]`, b `[restarts, K]`, q0's `[restarts, D]`."""
+    """Of all attempts: w and u `[restarts, K, D]`, b `[restarts, K]`, q0's `[restarts, D]`."""
 
     w: tf.Tensor
     u: tf.Tensor
@@ -49,14 +48,14 @@ class Parameters(NamedTuple):
 
 @dataclass(frozen=True)
 class FlowFits:
-    """Every attempt at fitting one target with flows of one length.
+    """All attempts to fit one target with flows of one length.
 
     Attributes:
         parameters: NumPy arrays.
-        seeds: what each attempt started from, `[restarts]`.
-        steps: how many steps had been taken at each look, `[looks]`.
-        history: mean objective since the look before, `[looks, restarts]`; nats, the normalising
-            constant of the target left out.
+        seeds: seed of each attempt, `[restarts]`.
+        steps: number of steps at each record, `[records]`.
+        history: mean objective since the previous record, `[records, restarts]`, in nats, without
+            the normalising constant of the target.
     """
 
     parameters: Parameters
@@ -66,12 +65,12 @@ class FlowFits:
 
     @property
     def loss(self) -> np.ndarray:
-        """The objective over the last `STEPS_PER_CALL` steps, `[restarts]`."""
+        """Mean objective over the last `STEPS_PER_CALL` steps, `[restarts]`."""
         return self.history[-1]
 
     @property
     def finite(self) -> np.ndarray:
-        """Which attempts ended with a finite objective and finite parameters, `[restarts]`."""
+        """Whether the last objective and all parameters are finite, bool `[restarts]`."""
         numbers = [values.reshape(len(self.seeds), -1) for values in self.parameters]
         return np.isfinite(np.concatenate([*numbers, self.loss[:, None]], axis=1)).all(axis=1)
 
@@ -79,17 +78,17 @@ class FlowFits:
     def best(self) -> int:
         """The attempt with the lowest objective among the finite ones."""
         if not self.finite.any():
-            raise ValueError("FlowFits: no attempt ended finite; lower the learning rate.")
+            raise ValueError("no attempt is finite; expected one: decrease the learning rate")
         return int(np.argmin(np.where(self.finite, self.loss, np.inf)))
 
     def flow(self, restart: int) -> tfb.Chain:
-        """z_0 -> z_K of one attempt, as a bijector."""
+        """Return the bijector z_0 -> z_K of one attempt."""
         w, u, b, _, _ = (values[restart] for values in self.parameters)
         layers = [PlanarFlow(*layer) for layer in zip(w, u, b, strict=True)]
         return tfb.Chain(layers[::-1])
 
     def distribution(self, restart: int) -> tfd.TransformedDistribution:
-        """q of one attempt: its q0 sent through its flow."""
+        """Return q of one attempt: q0 transformed by the flow."""
         mean = self.parameters.base_mean[restart]
         scale = np.exp(self.parameters.base_log_scale[restart])
         return tfd.TransformedDistribution(
@@ -97,7 +96,7 @@ class FlowFits:
         )
 
     def log_prob(self, points: np.ndarray, restart: int | None = None) -> np.ndarray:
-        """log q at points `[n, D]`, through the inverse: `[restarts, n]`, or `[n]` of one."""
+        """Return log q at points `[n, D]`: `[restarts, n]`, or `[n]` for one attempt."""
         chosen = slice(None) if restart is None else slice(restart, restart + 1)
         parameters = Parameters(*(values[chosen] for values in self.parameters))
         columns = tf.constant(points.T[:, np.newaxis, :], self.parameters.w.dtype)
@@ -105,7 +104,7 @@ class FlowFits:
         return values if restart is None else values[0]
 
     def table(self, **columns: np.ndarray) -> pd.DataFrame:
-        """One row per attempt: seed, loss, the columns given, and whether it ended finite."""
+        """Return one row per attempt: seed, loss, the given columns, and whether it is finite."""
         return pd.DataFrame(
             {"seed": self.seeds, "loss": self.loss, **columns, "finite": self.finite}
         )
@@ -124,23 +123,23 @@ def fit_reverse_kl(
     seed: int = 0,
     show_progress: bool = False,
 ) -> FlowFits:
-    """Minimise KL(q || p) to a density known up to its constant, many attempts at once.
+    """Minimise KL(q || p) to an unnormalised density, in several attempts at once.
 
     Args:
         target: a name of `filvm.flows.energies.ENERGIES`, or an unnormalised log-density: a
             function of points `[..., D]` that returns `[...]`, in TensorFlow operations.
         length: K, the number of flows.
         dimensions: D.
-        restarts: attempts; attempt r starts from seed + r.
+        restarts: number of attempts; attempt r has seed + r.
         steps: optimiser steps (Adam, cosine decay to 0, gradients clipped per attempt).
         batch_size: base samples per step.
-        learning_rate: at the first step.
+        learning_rate: learning rate of the first step.
         annealing_steps: beta = min(1, 0.01 + step / annealing_steps); 0 switches annealing off.
-        seed: of the first attempt, and of the base samples.
-        show_progress: a progress bar with the best loss so far.
+        seed: seed of the first attempt, and of the base samples.
+        show_progress: whether to show a progress bar with the lowest loss.
 
     Raises:
-        ValueError, TypeError: if a setting is not positive, or the target is wrong.
+        ValueError, TypeError: a setting is not positive, or the target is wrong.
     """
     _check_positive(
         length=length, dimensions=dimensions, restarts=restarts, steps=steps, batch_size=batch_size
@@ -171,21 +170,21 @@ def fit_forward_kl(
     seed: int = 0,
     show_progress: bool = False,
 ) -> FlowFits:
-    """Maximise the likelihood of samples through the inverse of the flow, many attempts at once.
+    """Maximise the likelihood of samples through the inverse of the flow, in several attempts.
 
     Args:
-        samples: `[n, D]`, best with mean 0 and standard deviation 1.
+        samples: `[n, D]`, preferably with mean 0 and standard deviation 1.
         length, restarts, steps, batch_size, learning_rate, seed, show_progress: as for
             `fit_reverse_kl`.
 
     Raises:
-        ValueError: if a setting is not positive, or the samples are not a finite matrix.
+        ValueError: a setting is not positive, or the samples are not a finite matrix.
     """
     _check_positive(length=length, restarts=restarts, steps=steps, batch_size=batch_size)
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 2 or not len(samples) or not np.isfinite(samples).all():
         raise ValueError(
-            f"fit_forward_kl: samples must be finite numbers of shape [n, D], not {samples.shape}."
+            f"samples have shape {samples.shape} or are not finite; expected finite numbers [n, D]"
         )
     data = tf.constant(samples)
 
@@ -204,14 +203,15 @@ def fit_forward_kl(
 def kl_to_target(
     fits: FlowFits, target: str | LogDensity, log_z: float, num_points: int = 2**20
 ) -> np.ndarray:
-    """KL(q || p) of every attempt in nats, by quadrature over q0, `[restarts]`.
+    """Return KL(q || p) of every attempt in nats, by quadrature over q0, `[restarts]`.
 
-    The rule is a Sobol sequence sent through the normal quantile function: the steep layers of a
-    flow cut q0 into strips so thin that a regular grid misses them. Its error stays below 1e-4.
+    The points are a Sobol sequence mapped by the normal quantile function, because a regular grid
+    misses the thin strips into which steep layers divide q0. The error is below 1e-4.
 
     Args:
-        target: what `fit_reverse_kl` was given.
-        log_z: its `log_normaliser`.
+        fits: the attempts.
+        target: the target of `fit_reverse_kl`.
+        log_z: the `log_normaliser` of the target.
         num_points: a power of two.
     """
     function = log_density(target)
@@ -232,7 +232,7 @@ def kl_to_target(
 def _reverse_kl_terms(
     function: LogDensity, noise: tf.Tensor, parameters: Parameters, beta: tf.Tensor | float
 ) -> tf.Tensor:
-    """log q0(z_0) - sum_k log |det df_k| - beta log p~(z_K), `[restarts, batch]`."""
+    """Return log q0(z_0) - sum_k log |det df_k| - beta log p~(z_K), `[restarts, batch]`."""
     mean, log_scale = _columns(parameters.base_mean), _columns(parameters.base_log_scale)
     z_k, log_det = _forward(mean + tf.exp(log_scale) * noise, parameters)
     log_q0 = _standard_normal_log_prob(noise) - tf.reduce_sum(log_scale, axis=0)
@@ -240,7 +240,7 @@ def _reverse_kl_terms(
 
 
 def _forward(z: tf.Tensor, parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor]:
-    """z_0 `[D, restarts, batch]` to z_K and the sum of log-determinants."""
+    """Map z_0 `[D, restarts, batch]` to z_K and the sum of log-determinants."""
     u_hat, p = constrained_u(parameters.w, parameters.u)
     w, u_hat, b, p = _layers_first(parameters.w, u_hat, parameters.b, p)
     log_det = 0.0
@@ -252,7 +252,7 @@ def _forward(z: tf.Tensor, parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor
 
 
 def _log_prob(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """log q(x) for x `[D, restarts or 1, n]`, in float64 inside; `[restarts, n]`."""
+    """Return log q(x) `[restarts, n]` for x `[D, restarts or 1, n]`, computed in float64."""
     dtype = x.dtype
     parameters = Parameters(*(tf.cast(value, tf.float64) for value in parameters))
     z = tf.cast(x, tf.float64)
@@ -269,12 +269,12 @@ def _log_prob(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
 
 
 def _columns(values: tf.Tensor) -> tf.Tensor:
-    """`[restarts, D]` to `[D, restarts, 1]`."""
+    """Transpose `[restarts, D]` to `[D, restarts, 1]`."""
     return tf.transpose(values)[..., tf.newaxis]
 
 
 def _layers_first(*values: tf.Tensor) -> list[tf.Tensor]:
-    """`[restarts, K, D]` to `[K, D, restarts, 1]`, and `[restarts, K]` to `[K, restarts, 1]`."""
+    """Transpose `[restarts, K, D]` to `[K, D, restarts, 1]`, and alike without D."""
     orders = {3: [1, 2, 0], 2: [1, 0]}
     return [tf.transpose(value, orders[value.shape.rank])[..., tf.newaxis] for value in values]
 
@@ -285,7 +285,7 @@ def _standard_normal_log_prob(z: tf.Tensor) -> tf.Tensor:
 
 
 def _starting_points(seeds: Sequence[int], length: int, dimensions: int) -> Parameters:
-    """Standard normal w, u and b, each attempt's from a generator of its own; q0 = N(0, 1)."""
+    """Draw w, u and b from N(0, 1), with one generator per attempt; q0 = N(0, I)."""
     size = length * dimensions
     draws = np.stack([np.random.default_rng(s).normal(size=2 * size + length) for s in seeds])
     w, u, b = np.split(draws.astype(np.float32), [size, 2 * size], axis=1)
@@ -302,7 +302,7 @@ def _fit(
     learning_rate: float,
     show_progress: bool,
 ) -> FlowFits:
-    """Run Adam on the sum of every attempt's objective: none of them touches another."""
+    """Run Adam on the sum of all objectives, which have no parameters in common."""
     variables = Parameters(*(tf.Variable(value) for value in start))
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     optimizer = keras.optimizers.Adam(schedule, jit_compile=False)
@@ -311,7 +311,7 @@ def _fit(
     @tf.function(jit_compile=True)
     def run(first_step: tf.Tensor, count: int) -> tf.Tensor:
         total = tf.zeros([len(seeds)])
-        for i in tf.range(count):  # of a known length, or XLA compiles anew at every call
+        for i in tf.range(count):  # a constant length, so that XLA compiles once
             with tf.GradientTape() as tape:
                 losses = objective(variables, first_step + i)
             gradients = tape.gradient(losses, variables)
@@ -327,12 +327,12 @@ def _fit(
             progress.update(count)
             progress.set_postfix(best_loss=f"{np.min(history[-1]):.4f}")
     trained = Parameters(*(variable.numpy() for variable in variables))
-    looks = np.minimum(np.arange(1, len(history) + 1) * STEPS_PER_CALL, steps)
-    return FlowFits(parameters=trained, seeds=seeds, steps=looks, history=np.stack(history))
+    records = np.minimum(np.arange(1, len(history) + 1) * STEPS_PER_CALL, steps)
+    return FlowFits(parameters=trained, seeds=seeds, steps=records, history=np.stack(history))
 
 
 def _clip(gradients: Sequence[tf.Tensor], largest_norm: float = 10.0) -> list[tf.Tensor]:
-    """Scale each attempt's gradient, its first axis, down to a norm of at most `largest_norm`."""
+    """Scale the gradient of each attempt (first axis) to a norm of at most `largest_norm`."""
     flat = [tf.reshape(gradient, [gradient.shape[0], -1]) for gradient in gradients]
     norm = tf.norm(tf.concat(flat, axis=1), axis=1, keepdims=True)
     scale = largest_norm / tf.maximum(norm, largest_norm)
@@ -345,4 +345,4 @@ def _clip(gradients: Sequence[tf.Tensor], largest_norm: float = 10.0) -> list[tf
 def _check_positive(**settings: int) -> None:
     for name, value in settings.items():
         if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}.")
+            raise ValueError(f"{name} is {value}; expected at least 1")

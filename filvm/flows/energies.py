@@ -1,11 +1,11 @@
 """Two-dimensional target densities p(z) = exp(-U(z)) / Z, by name (section 4.2).
 
 Rezende and Mohamed 2015, arXiv:1505.05770, Table 1. The report prints the first energy without the
-two minus signs in the exponents, which moves its modes from (+-2, 0) to (+-5.2, 0); the paper and
-every public version have them. `two_modes` is the right one, `two_modes_as_printed` the report's.
+two minus signs in the exponents, which moves its modes from (+-2, 0) to (+-5.2, 0). `two_modes` has
+the signs, as in the paper; `two_modes_as_printed` does not.
 
-The other three are waves that run along z_1 without end, so that Z would be infinite. Here they end
-in soft walls: 1/2 ((|z_1| - 4) / 0.2)^2 is added where |z_1| > 4, the edge of the paper's figure.
+The other three are waves along z_1 without end, for which Z would be infinite. Here soft walls are
+added: 1/2 ((|z_1| - 4) / 0.2)^2 where |z_1| > 4, the edge of the figure in the paper.
 """
 
 from collections.abc import Callable
@@ -63,15 +63,15 @@ ENERGIES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 def log_density(target: str | LogDensity) -> LogDensity:
-    """The unnormalised log-density of a target: -U for a name of `ENERGIES`, a function as it is.
+    """Return the unnormalised log-density of a target: -U for a name; a function is returned as is.
 
     Raises:
-        ValueError: for a name that is not in `ENERGIES`.
+        ValueError: the name is not in `ENERGIES`.
     """
     if callable(target):
         return target
     if target not in ENERGIES:
-        raise ValueError(f"no energy is called {target!r}; the names are {', '.join(ENERGIES)}.")
+        raise ValueError(f"target is {target!r}; expected one of {', '.join(ENERGIES)}")
     energy = ENERGIES[target]
     return lambda z: -energy(z)
 
@@ -79,21 +79,19 @@ def log_density(target: str | LogDensity) -> LogDensity:
 def log_normaliser(
     target: str | LogDensity, half_width: float = 10.0, points_per_side: int = 1601
 ) -> float:
-    """log Z of a two-dimensional target, by the trapezoidal rule on a square in float64.
+    """Return log Z of a two-dimensional target, by the trapezoidal rule on a square in float64.
 
-    For a smooth density that vanishes at the border the rule converges faster than any power of the
-    spacing; 0.0125 gives 12 digits for every energy named here.
+    For a smooth density that vanishes at the border, the rule converges faster than any power of
+    the spacing; the default spacing of 0.0125 gives 12 digits for every energy in this module.
 
     Args:
         target: a name of `ENERGIES` or an unnormalised log-density.
         half_width: the square is [-half_width, half_width]^2.
-        points_per_side: its resolution.
+        points_per_side: the resolution of the square.
 
     Raises:
-        ValueError: if the log-density is wrong (see `check_log_density`), or does not vanish at
-            the border, so that the square misses some of Z.
-
-    Example:
+        ValueError: the log-density is wrong (see `check_log_density`), or does not vanish at the
+            border of the square.
 
     >>> round(log_normaliser("two-modes"), 6)
     1.877502
@@ -105,50 +103,50 @@ def log_normaliser(
     border = max(values[0].max(), values[-1].max(), values[:, 0].max(), values[:, -1].max())
     if border > values.max() - 30:
         raise ValueError(
-            f"log_normaliser: the density does not vanish at the border of "
-            f"[-{half_width}, {half_width}]^2; give a larger half_width, if its integral is finite."
+            f"the density at the border of [-{half_width}, {half_width}]^2 is too large; expected "
+            "a density that vanishes there: increase half_width if the integral is finite"
         )
     largest = values.max()
     return float(largest + np.log(np.exp(values - largest).sum() * cell))
 
 
 def square_grid(half_width: float, points_per_side: int) -> tuple[np.ndarray, float]:
-    """Points `[points_per_side^2, 2]` of a square around 0, row by row, and the area of a cell."""
+    """Return points `[points_per_side^2, 2]` of a square around 0, by rows, and a cell's area."""
     side = np.linspace(-half_width, half_width, points_per_side)
     z_1, z_2 = np.meshgrid(side, side)
     return np.stack([z_1.ravel(), z_2.ravel()], axis=-1), float(side[1] - side[0]) ** 2
 
 
 def check_log_density(function: LogDensity, dimensions: int, dtype: tf.DType = tf.float32) -> None:
-    """Call a log-density on a few points and say in one sentence what is wrong with its answer.
+    """Call a log-density on a few points and check the result.
 
     Raises:
-        TypeError: if it does not return a floating-point tensor.
-        ValueError: if the result has the wrong shape, or is not finite.
+        TypeError: it is not a tensor of the type of the points.
+        ValueError: it has the wrong shape, or is not finite.
     """
     points = 2 * tf.random.stateless_normal([3, 5, dimensions], seed=[0, 0], dtype=dtype)
     values = function(points)
     if not tf.is_tensor(values) or values.dtype != dtype:
         kind = values.dtype.name if tf.is_tensor(values) else type(values).__name__
         raise TypeError(
-            f"the log-density must return a {dtype.name} tensor for {dtype.name} points, but "
-            f"returned {kind}; write it with TensorFlow operations on its argument."
+            f"the log-density of {dtype.name} points is {kind}; expected a {dtype.name} tensor: "
+            "write it with TensorFlow operations on its argument"
         )
     if values.shape != points.shape[:-1]:
         raise ValueError(
-            f"the log-density must map points of shape [..., {dimensions}] to shape [...], but "
-            f"mapped {points.shape} to {values.shape}; reduce over the last axis alone."
+            f"the log-density of points {points.shape} has shape {values.shape}; expected "
+            f"{points.shape[:-1]}: reduce over the last axis only"
         )
     bad = ~np.isfinite(values.numpy())
     if bad.any():
         raise ValueError(
-            f"the log-density must be finite everywhere, but is {values.numpy()[bad][0]} at "
-            f"{points.numpy()[bad][0].tolist()}."
+            f"the log-density at {points.numpy()[bad][0].tolist()} is {values.numpy()[bad][0]}; "
+            "expected finite values everywhere"
         )
 
 
 def _ring(z: tf.Tensor) -> tf.Tensor:
-    # The gradient of |z| at 0 is 0/0; nothing is lost by keeping the square above zero.
+    # The gradient of |z| at 0 is 0/0; a tiny addition avoids it without changing the value.
     tiny = np.finfo(z.dtype.as_numpy_dtype).tiny
     return _half_square(tf.sqrt(tf.reduce_sum(tf.square(z), axis=-1) + tiny) - 2, 0.4)
 

@@ -4,21 +4,22 @@
     u_hat = u + [m(w.u) - w.u] w / |w|^2      m(x) = softplus(x) - 1, so that w.u_hat > -1
     log |det df/dz| = log(tanh^2 a + p sech^2 a),   p = softplus(w.u) = 1 + w.u_hat
 
-Rezende and Mohamed 2015, arXiv:1505.05770, equations (10)-(12) and appendix A.1. Three things
-differ from the formulas as they are usually typed in, and equal them in exact arithmetic:
+Rezende and Mohamed 2015, arXiv:1505.05770, equations (10)-(12) and appendix A.1. Three formulas
+are written differently than usual, and equal the usual ones in exact arithmetic:
 
-* the log-determinant is a sum of two positive numbers. `1 + w.u_hat (1 - tanh^2 a)` subtracts two
-  nearly equal ones and gives log 0 where the truth is -23: the NaNs of the report's section 5.2;
+* the log-determinant is the log of a sum of two positive numbers. `1 + w.u_hat (1 - tanh^2 a)`
+  subtracts two nearly equal numbers and gives log 0 instead of -23, which causes the NaNs in
+  section 5.2 of the report;
 * `m(x) - x` is written `softplus(-x) - 1`, which does not cancel for large x;
-* the direction is divided by `|w|^2`. Where |w| < 1e-10, where that has no limit, `u_hat = u` and
-  the layer is a plain shift by `u tanh(b)` with p = 1.
+* the direction is divided by `|w|^2`. If |w| < 1e-10, where that has no limit, `u_hat = u` and the
+  layer is a shift by `u tanh(b)` with p = 1.
 
 The inverse needs one scalar root per layer. With s = w.y + b, the number a = w.z + b solves
 
     h(a) = (a - tanh a) + p tanh a = s,       and then z = y - u_hat tanh(a).
 
-h is odd and increasing, and on a > 0 concave (p > 1) or convex (p < 1), so that Newton's method
-started at the proper end of a bracket walks to the root without ever passing it.
+h is odd and increasing, and on a > 0 concave (p > 1) or convex (p < 1), so Newton's method, started
+at the right end of a bracket, converges to the root from one side.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ tfb = tfp.bijectors
 TensorLike = tf.types.experimental.TensorLike
 
 SMALLEST_NORM = 1e-10  # |w| below this counts as zero
-MOST_NEWTON_STEPS = 100  # 5 to 10 are used; more than 40 only where p > 1e10
+MAX_NEWTON_STEPS = 100  # usually 5 to 10; more than 40 only if p > 1e10
 
 
 def constrained_u(w: tf.Tensor, u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -56,17 +57,17 @@ def constrained_u(w: tf.Tensor, u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def log_det_jacobian(a: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
-    """log(tanh^2 a + p sech^2 a), finite even where both squares underflow."""
+    """Return log(tanh^2 a + p sech^2 a), finite even if both squares underflow."""
     tiny = np.finfo(a.dtype.as_numpy_dtype).tiny
     decay = tf.exp(-2 * tf.abs(a))
-    sech_squared = 4 * decay / tf.square(1 + decay)  # keeps its digits for large |a|
+    sech_squared = 4 * decay / tf.square(1 + decay)  # accurate for large |a|
     return tf.math.log(tf.square(tf.tanh(a)) + p * sech_squared + tiny)
 
 
 def planar_forward(
     z: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """f(z) and its log-determinant.
+    """Return f(z) and its log-determinant.
 
     Args:
         z: points, `[..., D]`.
@@ -76,7 +77,7 @@ def planar_forward(
     Returns:
         f(z) `[..., D]` and log |det df/dz| `[...]`.
     """
-    # Rounding u_hat once, from float64, spares float32 the errors of w.u and |w|^2.
+    # u_hat is computed in float64 and rounded once, which avoids float32 errors of w.u and |w|^2.
     u_hat, p = constrained_u(tf.cast(w, tf.float64), tf.cast(u, tf.float64))
     u_hat, p = tf.cast(u_hat, z.dtype), tf.cast(p, z.dtype)
     a = tf.reduce_sum(w * z, axis=-1) + b
@@ -86,10 +87,10 @@ def planar_forward(
 def planar_inverse(
     y: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The z with f(z) = y, and the log-determinant of the inverse at y.
+    """Return the z with f(z) = y, and the log-determinant of the inverse at y.
 
-    Works in float64 whatever the inputs are, so that a float32 answer is the exact inverse,
-    rounded. Arguments and results have the shapes of `planar_forward`.
+    Computes in float64 for any input, so a float32 result is the exact inverse, rounded. Arguments
+    and results have the shapes of `planar_forward`.
     """
     dtype = y.dtype
     y, w, u, b = (tf.cast(value, tf.float64) for value in (y, w, u, b))
@@ -100,7 +101,7 @@ def planar_inverse(
 
 
 def solve_planar_root(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
-    """The a with (a - tanh a) + p tanh a = s, for p >= 0, differentiable to any order.
+    """Return the a with (a - tanh a) + p tanh a = s, for p >= 0, differentiable to any order.
 
     Args:
         s: right-hand side, float64 `[...]`.
@@ -115,10 +116,10 @@ def solve_planar_root(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _with_implicit_gradient(a: tf.Tensor, s: tf.Tensor, p: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """a itself, with da/ds = 1 / h'(a) and da/dp = -tanh(a) / h'(a)."""
+    """Return a, with the gradients da/ds = 1 / h'(a) and da/dp = -tanh(a) / h'(a)."""
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        root = _with_implicit_gradient(a, s, p)  # so that second derivatives see a(s, p) too
+        root = _with_implicit_gradient(a, s, p)  # for second derivatives
         d_s = upstream * tf.exp(-log_det_jacobian(root, p))
         return tf.zeros_like(a), d_s, -d_s * tf.tanh(root)
 
@@ -126,7 +127,7 @@ def _with_implicit_gradient(a: tf.Tensor, s: tf.Tensor, p: tf.Tensor) -> tuple[t
 
 
 def _newton(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
-    """Solve for |s| from the end of the bracket where Newton's steps cannot pass the root."""
+    """Solve for |s|, starting at the end of the bracket from which no step passes the root."""
     target = tf.abs(s)
     low, high = _bracket(target, p)
     tolerance = np.sqrt(np.finfo(np.float64).eps)
@@ -145,13 +146,13 @@ def _newton(s: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
         not_converged,
         newton_step,
         (start, tf.fill(tf.shape(start), start.dtype.max)),
-        maximum_iterations=MOST_NEWTON_STEPS,
+        maximum_iterations=MAX_NEWTON_STEPS,
     )
     return tf.sign(s) * a
 
 
 def _bracket(target: tf.Tensor, p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Bounds on the root for s >= 0: tanh a <= min(1, a), and a - tanh a >= a^3 / 8 on [0, 2]."""
+    """Bound the root for s >= 0: tanh a <= min(1, a), and a - tanh a >= a^3 / 8 on [0, 2]."""
     from_slope = target / p
     from_shift = target + (1 - p)
     low = tf.where(p < 1, target, tf.maximum(from_slope, from_shift))
@@ -161,35 +162,34 @@ def _bracket(target: tf.Tensor, p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _a_minus_tanh(a: tf.Tensor) -> tf.Tensor:
-    """a - tanh(a) for a >= 0 without cancellation: Lambert's continued fraction below 1/2."""
+    """Return a - tanh(a) for a >= 0 without cancellation: Lambert's fraction below 1/2."""
     x = tf.square(tf.minimum(a, 0.5))
     fraction = x / (5 + x / (7 + x / (9 + x / (11 + x / 13))))
     return tf.where(a < 0.5, a * x / (3 + x + fraction), a - tf.tanh(a))
 
 
 class PlanarFlow(tfb.AutoCompositeTensorBijector):
-    """f(z) = z + u_hat tanh(w.z + b), with u_hat built from u and w so that f has an inverse.
+    """f(z) = z + u_hat tanh(w.z + b), with u_hat computed from u and w so that f has an inverse.
 
     u_hat = u + [m(w.u) - w.u] w / |w|^2 with m(x) = softplus(x) - 1 (report section 2.2; Rezende
-    and Mohamed 2015, arXiv:1505.05770, appendix A.1). One set of parameters for all points, or one
-    per point: whatever the leading dimensions of w, u and b broadcast to is the batch shape.
+    and Mohamed 2015, arXiv:1505.05770, appendix A.1). The batch shape is that to which the leading
+    dimensions of w, u and b broadcast: one set of parameters for all points, or one per point.
 
-    Accuracy. Inverses are computed in float64. inverse(y) is the exact inverse of a point no
-    farther from y than E = 32 eps (|y| + |u| + (1 + |b|) / |w|), with the eps of float64, to within
-    E; a float32 answer is rounded once more. Forward keeps the same bound with the eps of its
-    dtype. A layer magnifies E by up to 1 + |u_hat| |w| sech^2 a / (tanh^2 a + p sech^2 a).
+    Accuracy. Inverses are computed in float64. inverse(y) is, to within E, the exact inverse of a
+    point no farther than E from y, with E = 32 eps (|y| + |u| + (1 + |b|) / |w|) and the eps of
+    float64; a float32 result is rounded once more. The same bound holds for forward, with the eps
+    of its dtype. A layer multiplies E by up to 1 + |u_hat| |w| sech^2 a / (tanh^2 a + p sech^2 a).
 
     Args:
         w: `[..., D]`, float32 or float64. |w| < 1e-10 counts as zero: f(z) = z + u tanh(b).
         u: `[..., D]`, any direction and length.
         b: `[...]`.
-        validate_args: also check, at run time, that the parameters are finite.
+        validate_args: whether to check at run time that the parameters are finite.
+        name: name of the bijector.
 
     Raises:
-        ValueError: if the shapes of w, u and b do not fit together.
-        TypeError: if a parameter is not float32 or float64, or they differ in dtype.
-
-    Example:
+        ValueError: the shapes of w, u and b do not fit together.
+        TypeError: a parameter is not float32 or float64, or the dtypes differ.
 
     >>> flow = PlanarFlow(w=[2.0, 0.0], u=[1.0, 0.5], b=0.3)
     >>> y = flow.forward([[0.1, -0.2]])
@@ -255,7 +255,7 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
     def _inverse(self, y: tf.Tensor) -> tf.Tensor:
         return self._apply(planar_inverse, y)[0]
 
-    # No _inverse_log_det_jacobian: TFP takes it from the inverse it has cached, so that a density
+    # There is no _inverse_log_det_jacobian: TFP computes it from the cached inverse, so a density
     # solves for each root once.
 
     def _apply(self, function: Callable, points: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -263,8 +263,7 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
         dimensions = w.shape[-1]
         if not points.shape[-1:].is_compatible_with([dimensions]):
             raise ValueError(
-                f"PlanarFlow: points have last dimension {points.shape[-1]}, but w and u have "
-                f"{dimensions}; give points of shape [..., {dimensions}]."
+                f"points have last dimension {points.shape[-1]}; expected {dimensions}, as w and u"
             )
         return function(points, w, u, b)
 
@@ -274,7 +273,7 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
         return [
             tf.debugging.assert_all_finite(
                 tf.convert_to_tensor(value),
-                f"PlanarFlow: parameter {name} must be finite, but holds NaN or infinity.",
+                f"parameter {name} holds NaN or infinity; expected finite numbers",
             )
             for name, value in (("w", self.w), ("u", self.u), ("b", self.b))
             if is_init != _is_reference(value)
@@ -282,12 +281,12 @@ class PlanarFlow(tfb.AutoCompositeTensorBijector):
 
 
 def _is_reference(value: TensorLike) -> bool:
-    """Whether `value` can change after construction: then it must not be read there."""
+    """Whether `value` can change after construction, and must not be converted there."""
     return isinstance(value, tf.Variable | tfp.util.DeferredTensor)
 
 
 def _common_dtype(**parameters: TensorLike) -> tf.DType:
-    """The one floating dtype of the parameters; Python numbers follow the others."""
+    """Return the common dtype of the parameters; Python numbers get the dtype of the others."""
     dtypes = {
         name: tf.as_dtype(value.dtype)
         for name, value in parameters.items()
@@ -295,10 +294,10 @@ def _common_dtype(**parameters: TensorLike) -> tf.DType:
     }
     wrong = {name: dtype.name for name, dtype in dtypes.items() if dtype not in _DTYPES}
     if wrong:
-        raise TypeError(f"PlanarFlow: w, u and b must be float32 or float64, not {wrong}.")
+        raise TypeError(f"dtypes of the parameters are {wrong}; expected float32 or float64")
     if len(set(dtypes.values())) > 1:
         named = {name: dtype.name for name, dtype in dtypes.items()}
-        raise TypeError(f"PlanarFlow: w, u and b must have one dtype, not {named}; cast them.")
+        raise TypeError(f"dtypes of the parameters are {named}; expected one dtype: cast them")
     return next(iter(dtypes.values()), tf.float32)
 
 
@@ -312,13 +311,13 @@ def _as_parameter(value: TensorLike, dtype: tf.DType, name: str) -> TensorLike:
 
 
 def _check_shapes(w: tf.TensorShape, u: tf.TensorShape, b: tf.TensorShape) -> None:
-    shapes = f"got w {w}, u {u}, b {b}"
+    shapes = f"shapes are w {w}, u {u}, b {b}"
     expected = "expected w [..., D], u [..., D] and b [...] with the same D"
     if w.rank == 0 or u.rank == 0 or not w[-1:].is_compatible_with(u[-1:]):
-        raise ValueError(f"PlanarFlow: {shapes}; {expected}.")
+        raise ValueError(f"{shapes}; {expected}")
     try:
         tf.broadcast_static_shape(tf.broadcast_static_shape(w[:-1], u[:-1]), b)
     except ValueError as error:
         raise ValueError(
-            f"PlanarFlow: {shapes}; their leading dimensions do not broadcast, {expected}."
+            f"{shapes}, and the leading dimensions do not broadcast; {expected}"
         ) from error

@@ -1,6 +1,6 @@
-"""Amortised planar posterior: every sample brings the parameters of its own K flows (Figure A5).
+"""Amortised planar posterior: every sample has its own parameters of K flows (Figure A5).
 
-z_k = f_k(z_{k-1}),  k = 1..K          each f_k a planar flow with the sample's own w_k, u_k, b_k
+z_k = f_k(z_{k-1}),  k = 1..K          planar flows f_k with the sample's own w_k, u_k, b_k
 log q(z_K) = log q0(z_0) - sum_k log |det df_k / dz_{k-1}|              (section 2.3, equation 6)
 """
 
@@ -14,10 +14,10 @@ __all__ = ["PlanarFlows"]
 
 @keras.utils.register_keras_serializable(package="filvm")
 class PlanarFlows(keras.layers.Layer):
-    """Send z_0 through K planar flows whose parameters come with each sample.
+    """Map z_0 through K planar flows with parameters for each sample.
 
-    The layer has no weights: a recognition network's dense layers give w, u and b. It only goes
-    forward, in one straight loop over K, so that XLA fuses it into the training step around it.
+    The layer has no weights: the dense layers of a recognition network compute w, u and b. It is a
+    plain loop over K in the forward direction, which XLA fuses into the training step.
 
     Args:
         num_flows: K, at least 1.
@@ -31,8 +31,6 @@ class PlanarFlows(keras.layers.Layer):
     Returns:
         z_K `[batch, D]` and the sum of the K log-determinants `[batch]`.
 
-    Example:
-
     >>> z_0 = tf.random.stateless_normal([7, 4], seed=[0, 1])
     >>> parameters = keras.layers.Dense(3 * 4 + 3 * 4 + 3)(z_0)
     >>> w, u, b = tf.split(parameters, [12, 12, 3], axis=-1)
@@ -44,7 +42,7 @@ class PlanarFlows(keras.layers.Layer):
     def __init__(self, num_flows: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if num_flows < 1:
-            raise ValueError(f"PlanarFlows: num_flows must be at least 1, not {num_flows}.")
+            raise ValueError(f"num_flows is {num_flows}; expected at least 1")
         self.num_flows = int(num_flows)
 
     def call(
@@ -63,14 +61,14 @@ class PlanarFlows(keras.layers.Layer):
     def split(
         self, z_0: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """w and u as `[batch, K, D]`, or one clear ValueError."""
+        """Return w and u as `[batch, K, D]`; a ValueError names a parameter of the wrong size."""
         dimensions = z_0.shape[-1]
         size = self.num_flows * dimensions
         for name, value, expected in (("w", w, size), ("u", u, size), ("b", b, self.num_flows)):
             if value.shape[-1] != expected:
                 raise ValueError(
-                    f"PlanarFlows: {name} has last dimension {value.shape[-1]}, expected "
-                    f"{expected} for {self.num_flows} flows in {dimensions} dimensions."
+                    f"{name} has last dimension {value.shape[-1]}; expected {expected} for "
+                    f"{self.num_flows} flows in {dimensions} dimensions"
                 )
         shape = tf.concat([tf.shape(w)[:-1], [self.num_flows, dimensions]], axis=0)
         return tf.reshape(w, shape), tf.reshape(u, shape)

@@ -15,7 +15,7 @@ import pandas as pd
 from filvm.analysis.correlation import spearman
 from filvm.analysis.manipulation import (
     Effects,
-    Judge,
+    Measure,
     plane,
     sweep_every_dimension,
     traverse,
@@ -199,7 +199,7 @@ def rotation_grid(workspace: Workspace, name: str) -> Arrays:
     return _grid(model, values, partial(predict_rotation, oracle), partial(predict_digit, oracle))
 
 
-def _grid(model: Any, y_values: np.ndarray, measure: Judge, read_digit: Judge) -> Arrays:
+def _grid(model: Any, y_values: np.ndarray, measure: Measure, read_digit: Measure) -> Arrays:
     """Every digit at every value of z*[1], all other dimensions 0.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Alignment and leakage: what one dimension tells, and what the others still tell."""
+"""Alignment and leakage: predictions from the assigned dimension, and from all others."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ FACTORS = {"digit": label, "width": width}
 ASSIGNED = {"digit": 0, "width": 1}
 
 
-def test_a_staircase_in_any_order_and_any_curve_are_read_in_full():
+def test_classes_in_any_order_and_any_curve_are_predicted_perfectly():
     found = alignment(CODES, FACTORS, ASSIGNED)
     assert found["digit"].accuracy > 0.99
     assert found["digit"].chance == pytest.approx(0.1, abs=0.02)
@@ -35,7 +35,7 @@ def test_nothing_leaks_from_independent_dimensions():
     assert found["width"].r2 < 0.02
 
 
-def test_what_is_hidden_in_several_dimensions_together_leaks():
+def test_information_in_several_dimensions_together_leaks():
     sign = rng.choice([-1.0, 1.0], N)
     together = np.column_stack([CODES, sign, sign * np.where(label >= 5, 1.0, -1.0)])
     half = {"half": (label >= 5).astype(int), "width": width}
@@ -46,11 +46,11 @@ def test_what_is_hidden_in_several_dimensions_together_leaks():
     linear = leakage(together, half, {"half": 0, "width": 2}, readers="linear")
     assert linear["half"].accuracy < 0.6  # a line does not see the product
     assert linear["width"].r2 < found["width"].r2
-    with pytest.raises(ValueError, match="'weak', expected one of strong, linear"):
+    with pytest.raises(ValueError, match="'weak'; expected one of strong, linear"):
         leakage(together, half, {"half": 0}, readers="weak")
 
 
-def test_a_wrong_assignment_shows_in_both():
+def test_a_wrong_assignment_changes_alignment_and_leakage():
     wrong = {"digit": 2, "width": 2}
     read, leaked = alignment(CODES, FACTORS, wrong), leakage(CODES, FACTORS, wrong)
     assert read["digit"].accuracy < 0.2
@@ -59,14 +59,14 @@ def test_a_wrong_assignment_shows_in_both():
     assert leaked["width"].r2 > 0.95
 
 
-def test_noise_lowers_the_reading_as_theory_says():
+def test_noise_lowers_r2_as_in_theory():
     noisy = (width + rng.standard_normal(N))[:, None]
     found = alignment(noisy, {"width": width}, {"width": 0})["width"]
     assert found.r2 == pytest.approx(0.5, abs=0.06)
     assert found.spearman == pytest.approx(spearmanr(noisy[:, 0], width).statistic)
 
 
-def test_constant_dimensions_read_at_chance_and_nothing_is_left_to_leak():
+def test_constant_dimensions_give_chance_and_no_leakage():
     still = np.zeros((N, 1))
     read = alignment(still, FACTORS, {"digit": 0, "width": 0})
     leaked = leakage(still, FACTORS, {"digit": 0, "width": 0})
@@ -75,7 +75,7 @@ def test_constant_dimensions_read_at_chance_and_nothing_is_left_to_leak():
         assert (found["width"].r2, found["width"].spearman) == (0.0, 0.0)
 
 
-def test_missing_values_are_left_out():
+def test_missing_values_are_excluded():
     holes = rng.random(N) < 0.5
     factors = {"digit": np.where(holes, -1, label), "width": np.where(holes, np.nan, width)}
     kept = {"digit": label[~holes], "width": width[~holes]}
@@ -83,9 +83,9 @@ def test_missing_values_are_left_out():
 
 
 def test_a_wrong_name_or_dimension_is_named():
-    with pytest.raises(ValueError, match=r"assigned names \['slant'\], which factors do not have"):
+    with pytest.raises(ValueError, match=r"assigned names \['slant'\]; expected names of factors"):
         alignment(CODES, FACTORS, {"slant": 0})
-    with pytest.raises(ValueError, match="'digit' is assigned dimension 3, expected 0 to 2"):
+    with pytest.raises(ValueError, match="'digit' is assigned dimension 3; expected 0 to 2"):
         leakage(CODES, FACTORS, {"digit": 3})
 
 
@@ -98,7 +98,7 @@ finite = st.floats(-100, 100, width=32)
     labels=arrays(np.int64, 20, elements=st.integers(-1, 2)),
     values=arrays(np.float64, 20, elements=st.one_of(finite, st.just(np.nan))),
 )
-def test_readings_stay_in_their_bounds_for_any_input(codes, labels, values):
+def test_results_are_within_bounds_for_any_input(codes, labels, values):
     factors = {"label": labels, "value": values}
     for found in (
         alignment(codes, factors, {"label": 0, "value": 1}),

@@ -1,4 +1,4 @@
-"""Measures of disentanglement on codes whose answers are known, and against independent sources."""
+"""Measures of disentanglement on codes with known results, and against other implementations."""
 
 import json
 import warnings
@@ -57,13 +57,13 @@ def test_a_perfect_code_scores_close_to_one():
     assert found.informativeness > 0.98
 
 
-def test_sap_of_ten_classes_on_one_axis_stays_low_however_perfect():
+def test_sap_of_ten_classes_on_one_axis_is_low_even_if_perfect():
     assert 0.1 < sap(PERFECT, {"digit": label}).mean < 0.4
     two = (label >= 5).astype(int)
     assert sap(PERFECT, {"half": two}).mean == pytest.approx(0.5, abs=0.05)  # 1 against chance
 
 
-def test_turning_two_dimensions_entangles_them():
+def test_rotating_two_dimensions_entangles_them():
     continuous = {"width": width, "slant": slant}
     assert mig(TURNED, continuous).mean < 0.03
     assert sap(TURNED, continuous).mean < 0.05
@@ -76,7 +76,7 @@ def test_turning_two_dimensions_entangles_them():
     assert found.informativeness > 0.9  # everything is there, only turned
 
 
-def test_the_aligned_gap_is_negative_where_another_dimension_tells_more():
+def test_the_aligned_gap_is_negative_if_another_dimension_is_more_informative():
     swapped = {"digit": 0, "width": 2, "slant": 1}
     found = aligned_mig(PERFECT, FACTORS, swapped).per_factor
     plain = mig(PERFECT, FACTORS).per_factor
@@ -103,7 +103,7 @@ def test_the_order_of_dimensions_changes_nothing():
     )
 
 
-def test_constant_codes_score_zero_and_constant_factors_stay_out_of_means():
+def test_constant_codes_score_zero_and_constant_factors_are_excluded_from_means():
     nothing = np.full((N, 3), 2.5)
     for measure in (mig, sap, modularity, scc, interpretability):
         assert measure(nothing, FACTORS).mean == 0.0
@@ -119,7 +119,7 @@ def test_constant_codes_score_zero_and_constant_factors_stay_out_of_means():
 
 
 @pytest.mark.parametrize("estimator", ["quantile", "histogram", "knn"])
-def test_every_estimator_tells_perfect_from_turned(estimator):
+def test_every_estimator_separates_perfect_from_rotated_codes(estimator):
     continuous = {"width": width[:1000], "slant": slant[:1000]}
     perfect = mig(PERFECT[:1000], continuous, estimator=estimator).mean
     assert perfect > 10 * mig(TURNED[:1000], continuous, estimator=estimator).mean
@@ -158,7 +158,7 @@ def test_dci_is_the_entropy_of_the_forests_importances():
     assert found.completeness == pytest.approx(columns.mean())
 
 
-def test_dci_reads_as_well_as_a_forest_of_ones_own():
+def test_dci_has_the_accuracy_of_a_separate_forest():
     found = dci(TURNED, {"width": width}, num_train=1500, num_test=1500).informativeness
     forest = RandomForestRegressor(50, min_samples_leaf=20, random_state=1)
     own = forest.fit(TURNED[:1500], width[:1500]).score(TURNED[1500:3000], width[1500:3000])
@@ -169,7 +169,7 @@ def test_boosting_finds_the_same_structure():
     small = {name: values[:800] for name, values in FACTORS.items() if name != "digit"}
     found = dci(PERFECT[:800], small, importance="boosting")
     assert found.disentanglement > 0.95
-    with pytest.raises(ValueError, match="'tree', expected one of forest, boosting"):
+    with pytest.raises(ValueError, match="'tree'; expected one of forest, boosting"):
         dci(PERFECT, FACTORS, importance="tree")
 
 
@@ -187,7 +187,7 @@ def test_correlations_and_fits_agree_with_scipy_and_scikit_learn():
 
 def test_measures_of_order_refuse_classes_alone():
     for measure in (scc, interpretability):
-        with pytest.raises(ValueError, match="needs a continuous factor"):
+        with pytest.raises(ValueError, match="all categorical"):
             measure(PERFECT, {"digit": label})
 
 
@@ -200,7 +200,7 @@ finite = st.floats(-100, 100, width=32)
     labels=arrays(np.int64, 24, elements=st.integers(-1, 2)),
     values=arrays(np.float64, 24, elements=st.one_of(finite, st.just(np.nan))),
 )
-def test_every_measure_stays_in_its_bounds_for_any_input(codes, labels, values):
+def test_every_measure_is_within_bounds_for_any_input(codes, labels, values):
     factors = {"label": labels, "value": values}
     measures = [mig, sap, modularity, scc, interpretability]
     scores = [measure(codes, factors).mean for measure in measures]
@@ -210,7 +210,7 @@ def test_every_measure_stays_in_its_bounds_for_any_input(codes, labels, values):
     assert -1.0 <= aligned_mig(codes, factors, {"label": 0, "value": 2}).mean <= 1.0
 
 
-def test_few_samples_of_many_values_are_measured_without_a_word_and_in_bounds():
+def test_few_samples_of_many_values_are_measured_without_warnings_and_within_bounds():
     values = np.concatenate([np.arange(13.0), np.full(11, -1.0)])
     code = np.eye(24)[:, :1]
     with warnings.catch_warnings():
@@ -248,7 +248,7 @@ def _first(n):
     return PERFECT[:n], {name: values[:n] for name, values in FACTORS.items()}
 
 
-def test_without_assignment_the_report_finds_one_and_says_so():
+def test_without_assignment_the_report_finds_and_records_one():
     codes, factors = _first(600)
     report = disentanglement_report(codes[:, ::-1], factors)
     assert report["assigned"] == {"digit": 4, "width": 3, "slant": 2}
@@ -257,7 +257,7 @@ def test_without_assignment_the_report_finds_one_and_says_so():
     assert "scc" not in classes_only
 
 
-def test_a_report_can_be_repeated_and_thins_large_samples_by_seed():
+def test_reports_are_repeatable_and_subsample_large_sets_by_seed():
     codes, factors = _first(800)
     first = disentanglement_report(codes, factors, ASSIGNED, num_samples=500, seed=3)
     again = disentanglement_report(codes, factors, ASSIGNED, num_samples=500, seed=3)

@@ -1,4 +1,4 @@
-"""Mutual information: closed forms, scikit-learn, and what must not change it."""
+"""Mutual information: closed forms, scikit-learn, and invariances."""
 
 import numpy as np
 import pytest
@@ -78,14 +78,14 @@ def test_it_is_finite_never_negative_and_follows_dimensions_and_samples(
 
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.int64, 40, elements=st.integers(-1000, 1000)))
-def test_any_increasing_map_leaves_quantile_information_alone(code):
+def test_increasing_maps_do_not_change_quantile_information(code):
     labels = np.arange(40) % 3
     plain = mutual_information(code[:, None].astype(float), {"v": labels})["v"]
     mapped = mutual_information(np.arctan(code / 100.0)[:, None], {"v": labels})["v"]
     assert mapped == pytest.approx(plain)
 
 
-def test_a_missing_value_drops_its_sample_for_its_factor_alone():
+def test_a_missing_value_excludes_its_sample_for_its_factor_only():
     codes = rng.standard_normal((500, 2))
     labels, values = rng.integers(0, 4, 500), codes[:, 0] + rng.standard_normal(500)
     holes = np.arange(500) % 5 == 0
@@ -100,7 +100,7 @@ def test_a_missing_value_drops_its_sample_for_its_factor_alone():
     np.testing.assert_allclose(mutual_information(codes, one_missing)["value"], untouched)
 
 
-def test_every_factor_gets_a_dimension_of_its_own():
+def test_every_factor_gets_a_different_dimension():
     a, b, noise = rng.standard_normal((3, 5000))
     codes = np.column_stack([noise, a + b, a - 0.5 * b])
     factors = {"a": a, "b": b}  # both are told best by dimension 1 or 2
@@ -113,9 +113,9 @@ def test_every_factor_gets_a_dimension_of_its_own():
     ("codes", "factors", "message"),
     [
         (np.zeros(5), {"a": np.zeros(5)}, r"codes have shape \[5\]"),
-        (np.full((5, 2), np.nan), {"a": np.zeros(5)}, "first in row 0"),
-        (np.zeros((5, 2)), {"a": np.zeros(4)}, r"factor 'a' has shape \[4\], expected \[5\]"),
-        (np.zeros((5, 2)), {"a": np.full(5, np.inf)}, "'a' holds infinite values"),
+        (np.full((5, 2), np.nan), {"a": np.zeros(5)}, "infinity in row 0"),
+        (np.zeros((5, 2)), {"a": np.zeros(4)}, r"factor 'a' has shape \[4\]; expected \[5\]"),
+        (np.zeros((5, 2)), {"a": np.full(5, np.inf)}, "'a' is infinite"),
         (np.zeros((5, 2)), {}, "factors are empty"),
     ],
 )
@@ -126,7 +126,7 @@ def test_bad_input_is_named(codes, factors, message):
 
 def test_unknown_settings_are_named():
     codes, factors = np.zeros((5, 2)), {"a": np.zeros(5)}
-    with pytest.raises(ValueError, match="'kde', expected one of quantile, histogram, knn"):
+    with pytest.raises(ValueError, match="'kde'; expected one of quantile, histogram, knn"):
         mutual_information(codes, factors, estimator="kde")
     with pytest.raises(ValueError, match="bins is 1"):
         mutual_information(codes, factors, bins=1)

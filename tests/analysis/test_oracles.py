@@ -1,4 +1,4 @@
-"""Oracles learn to read digits and rotations from images, blurred or not."""
+"""Oracles learn to predict digits and rotations from sharp and from blurred images."""
 
 import numpy as np
 import pytest
@@ -61,18 +61,18 @@ def rotation_oracle(rotated):
     return oracle
 
 
-def test_the_digit_oracle_reads_unseen_digits(digits, digit_oracle):
+def test_the_digit_oracle_recognises_test_digits(digits, digit_oracle):
     accuracy = np.mean(predict_digit(digit_oracle, digits.test_images) == digits.test_labels)
     assert accuracy >= 0.94  # from 4,000 digits; 60,000 give 0.985 and more
 
 
-def test_it_reads_blurred_digits_nearly_as_well(digits, digit_oracle):
+def test_it_recognises_blurred_digits_nearly_as_well(digits, digit_oracle):
     blurred = ndimage.gaussian_filter(to_float(digits.test_images), [0, 1, 1, 0])
     accuracy = np.mean(predict_digit(digit_oracle, blurred) == digits.test_labels)
     assert accuracy >= 0.93
 
 
-def test_the_rotation_oracle_reads_digit_and_rotation_of_unseen_digits(rotated, rotation_oracle):
+def test_the_rotation_oracle_predicts_digit_and_rotation_of_test_digits(rotated, rotation_oracle):
     images, labels, angles, is_test = rotated
     report = rotation_report(rotation_oracle, images[is_test], angles[is_test], labels[is_test])
     assert report["median_error"] < 15
@@ -83,7 +83,7 @@ def test_the_rotation_oracle_reads_digit_and_rotation_of_unseen_digits(rotated, 
     assert digits["accuracy_but_6_and_9"] >= digits["accuracy"] - 0.02
 
 
-def test_the_reports_say_what_the_predictions_say(rotated, rotation_oracle):
+def test_the_reports_agree_with_the_predictions(rotated, rotation_oracle):
     images, labels, angles, _ = (array[:500] for array in rotated)
     errors = np.abs(predict_rotation(rotation_oracle, images) - angles)
     report = rotation_report(rotation_oracle, images, angles, labels)
@@ -100,7 +100,7 @@ def test_the_reports_say_what_the_predictions_say(rotated, rotation_oracle):
     assert digits["accuracy_per_digit"][7] == pytest.approx(right[labels == 7].mean())
 
 
-def test_pixels_and_floats_in_batches_of_any_size_read_the_same(digits, digit_oracle):
+def test_pixels_and_floats_give_equal_predictions_for_any_number_of_images(digits, digit_oracle):
     pixels = digits.test_images
     read = predict_digit(digit_oracle, pixels)
     np.testing.assert_array_equal(predict_digit(digit_oracle, to_float(pixels)), read)
@@ -108,7 +108,7 @@ def test_pixels_and_floats_in_batches_of_any_size_read_the_same(digits, digit_or
     assert predict_digit(digit_oracle, pixels[:0]).shape == (0,)
 
 
-def test_a_saved_oracle_reads_the_same(digits, rotation_oracle, tmp_path):
+def test_a_saved_oracle_predicts_the_same(digits, rotation_oracle, tmp_path):
     rotation_oracle.save(str(tmp_path / "oracle"), include_optimizer=False)
     loaded = keras.models.load_model(str(tmp_path / "oracle"), compile=False)
     images = digits.test_images[:50]
@@ -120,7 +120,7 @@ def test_a_saved_oracle_reads_the_same(digits, rotation_oracle, tmp_path):
     )
 
 
-def test_training_blurs_from_not_at_all_to_fully(digits):
+def test_training_images_are_blurred_from_0_to_fully(digits):
     pixels = np.repeat(digits.test_images[:1], 11, axis=0)
     shown = training_images(pixels).numpy()
     sharp = to_float(pixels[:1])[0, ..., 0]
@@ -134,11 +134,11 @@ def test_training_blurs_from_not_at_all_to_fully(digits):
     "images",
     [np.zeros([2, 28, 28]), np.zeros([2, 28, 28, 1], np.uint8), np.zeros([2, 32, 32, 1]), "images"],
 )
-def test_what_is_not_a_batch_of_images_is_refused(images):
+def test_arrays_that_are_no_batch_of_images_are_refused(images):
     with pytest.raises(ValueError, match=r"expected uint8 \[n, 28, 28\]"):
         predict_digit(build_digit_oracle(), images)
 
 
-def test_the_digit_oracle_reads_no_rotation():
+def test_the_digit_oracle_predicts_no_rotation():
     with pytest.raises(ValueError, match="build_rotation_oracle"):
         predict_rotation(build_digit_oracle(), np.zeros([1, 28, 28, 1]))

@@ -1,4 +1,4 @@
-"""The sequence report counts what it says it counts."""
+"""The sequence report counts errors as documented."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_a_perfect_reconstruction_is_exact_in_every_sense():
     np.testing.assert_allclose(errors["absolute_error"], 0.4 * TRUE.length, rtol=1e-5)
 
 
-def test_each_kind_of_mistake_shows_where_it_should():
+def test_each_kind_of_error_changes_its_own_measure():
     numbers = TRUE.numbers.copy()
     numbers[0, 3] += 4  # one step too large: the median is right, the mean is not
     numbers[2, 1] += 1  # the only step, and so the median
@@ -50,14 +50,14 @@ def test_the_report_is_the_mean_over_numbers_not_over_sequences():
     assert report["kl"] == pytest.approx(sum(report["kl_per_dimension"]))
 
 
-def test_decoded_attributes_are_those_the_sequences_were_made_from():
+def test_decoded_attributes_equal_those_of_the_sequences():
     sequences = make_sequences(100, seed=3)
     attributes = decoded_attributes(sequences.numbers, sequences.length)
     for name, values in attributes.items():
         np.testing.assert_allclose(values, getattr(sequences, name), err_msg=name)
 
 
-def test_moved_shares_say_how_far_each_dimension_moves_each_attribute():
+def test_moved_shares_are_the_effects_of_each_dimension_on_each_attribute():
     def attributes_of(z_star):
         return {"start": 100 + 25 * z_star[:, 0], "length": 10 + np.round(z_star[:, 1])}
 
@@ -68,7 +68,7 @@ def test_moved_shares_say_how_far_each_dimension_moves_each_attribute():
     np.testing.assert_allclose(shares["length"], [0, 0.2, 0])
 
 
-def test_an_attribute_that_cannot_be_read_everywhere_moves_by_what_was_read():
+def test_an_attribute_that_is_partly_undefined_counts_where_it_is_defined():
     def attributes_of(z_star):
         return {"step": np.where(z_star[:, 0] > 0, np.nan, z_star[:, 0])}
 

@@ -183,7 +183,7 @@ def test_mean_and_median_steps_ignore_the_padding(seed):
         (
             {"n": 1, "max_length": 12},
             ValueError,
-            "max_length is 12; expected at least the largest length, 30",
+            "max_length is 12; expected at least",
         ),
         ({"n": 1, "step": (1, 10**9)}, ValueError, "at most 2\\^24"),
     ],

@@ -1,4 +1,4 @@
-"""The amortised posterior against the bijector, layer by layer."""
+"""The amortised posterior is compared with the bijector, layer by layer."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def recognition_model(length, dimensions):
     return keras.Model(z_0, [z_k, log_det])
 
 
-def test_one_model_takes_any_batch_size_compiled_or_not_and_survives_saving(tmp_path):
+def test_one_model_accepts_any_batch_size_compiled_or_not_and_can_be_saved(tmp_path):
     model = recognition_model(length=3, dimensions=4)
     model.save(str(tmp_path / "model"), save_format="tf")
     restored = keras.models.load_model(str(tmp_path / "model"))
@@ -58,7 +58,7 @@ def test_one_model_takes_any_batch_size_compiled_or_not_and_survives_saving(tmp_
             np.testing.assert_allclose(expected, fast, rtol=1e-4, atol=1e-5)
 
 
-def test_trains_to_a_posterior_that_no_gaussian_can_be():
+def test_trains_to_a_posterior_that_no_gaussian_equals():
     """Two modes from one: for (z^2 - 2)^2 the bound drops below what any Gaussian reaches."""
     z_0 = tf.constant(np.random.default_rng(3).normal(size=(512, 1)), tf.float32)
     rng = np.random.default_rng(0)
@@ -88,7 +88,7 @@ def test_trains_to_a_posterior_that_no_gaussian_can_be():
 
 @pytest.mark.parametrize(
     ("which", "message"),
-    [(1, "w has last dimension 5, expected 6"), (2, "u has last"), (3, "b has last dimension 1")],
+    [(1, "w has last dimension 5; expected 6"), (2, "u has last"), (3, "b has last dimension 1")],
 )
 def test_parameters_of_the_wrong_size_are_named(which, message):
     values = parameters(4, 3, 2)
@@ -97,6 +97,6 @@ def test_parameters_of_the_wrong_size_are_named(which, message):
         PlanarFlows(3)(*values)
 
 
-def test_there_is_at_least_one_flow():
-    with pytest.raises(ValueError, match="num_flows must be at least 1, not 0"):
+def test_zero_flows_are_refused():
+    with pytest.raises(ValueError, match="num_flows is 0; expected at least 1"):
         PlanarFlows(0)
