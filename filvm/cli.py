@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         (the same command continues); 130 after Ctrl-C; 141 if the reader of stdout has ended.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # without it, Keras 3 is imported too: 1 s
+    if "tensorflow" not in sys.modules:  # TensorFlow reads it when it is imported
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # otherwise Keras 3 is imported too: 1 s
     parsed = _parser().parse_args(arguments)
     try:
         with _short_warnings():
@@ -106,6 +108,30 @@ def _short_warnings() -> Iterator[None]:
             yield
         finally:
             tensorflow.setLevel(level)
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow and find the devices, without the log lines that no setting switches off.
+
+    Other lines on stderr are printed afterwards.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            log.seek(0)
+            for line in log:
+                if not re.match(rb"WARNING: All log messages|[IWE]\d{4} ", line):
+                    sys.stderr.write(line.decode(errors="replace"))
 
 
 # Arguments.
@@ -301,6 +327,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.set and len(arguments.experiment) > 1:
         raise RunError("--set changes the settings of one experiment; several are named")
     if arguments.deterministic:
+        _import_tensorflow()
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
@@ -308,6 +335,8 @@ def _train(arguments: argparse.Namespace) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     strategy = make_strategy(arguments.strategy) if arguments.strategy else None
     workspace = replace(_workspace(arguments), strategy=strategy)
+    if any(workspace.run(name).digest() is None for name in arguments.experiment):
+        _import_tensorflow()
     options = TrainOptions(arguments.set, arguments.restart, arguments.deterministic)
     with lost_workers_named(strategy):
         for name in arguments.experiment:
@@ -322,6 +351,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from filvm.experiments import evaluate, find_experiment
 
     experiment = find_experiment(arguments.experiment)
+    _workspace(arguments).run(experiment.name).check_done()
+    _import_tensorflow()
     print(json.dumps(evaluate(experiment, _workspace(arguments).run(experiment.name)), indent=2))
 
 
@@ -332,6 +363,7 @@ def _figures(arguments: argparse.Namespace) -> None:
 
     if unknown := set(arguments.figure) - set(FIGURES):
         raise RunError(f"figure is {', '.join(sorted(unknown))}; expected {', '.join(FIGURES)}")
+    _import_tensorflow()
     workspace = _workspace(arguments)
     folder = workspace.folder / "figures"
     for name in arguments.figure or FIGURES:
@@ -365,6 +397,7 @@ def _ablations(arguments: argparse.Namespace) -> None:
 
 
 def _beyond(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from filvm.report.beyond import draw_beyond
 
     workspace = _workspace(arguments)
@@ -381,6 +414,7 @@ def _publish(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from filvm.serving import export as serving
 
     workspace = _workspace(arguments)

@@ -121,6 +121,12 @@ def test_the_same_digits_found_again_leave_their_record_as_it_is(tmp_path):
     assert record.stat().st_mtime_ns == before
 
 
+@pytest.fixture
+def no_tensorflow(monkeypatch):
+    monkeypatch.setattr("filvm.cli._import_tensorflow", lambda: None)
+
+
+@pytest.mark.usefixtures("no_tensorflow")
 def test_a_step_of_another_process_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("filvm.files.LOCK_SECONDS", 0.0)
     with exclusive(tmp_path / "smoke" / "vae-mnist"):
@@ -131,6 +137,7 @@ def test_a_step_of_another_process_is_refused_in_one_line(tmp_path, monkeypatch,
     assert error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("no_tensorflow")
 def test_an_experiment_is_trained_after_what_it_needs(tmp_path, monkeypatch):
     trained = []
 

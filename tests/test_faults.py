@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -42,7 +43,9 @@ def filvm(*arguments, **options):
 def ending(process):
     """The exit status, and the lines of filvm (not of TensorFlow) on stderr, without warnings."""
     _, error = process.communicate(timeout=120)
-    lines = [line for line in error.splitlines() if line.startswith("filvm: ")]
+    lines = error.splitlines()
+    assert not any(re.match(r"WARNING: All log messages|[IW]\d{4} ", line) for line in lines)
+    lines = [line for line in lines if line.startswith("filvm: ")]
     assert "Traceback" not in error
     # During an import, the signal itself may end Python; a shell reports that as 130, too.
     status = 130 if process.returncode == -signal.SIGINT else process.returncode
