@@ -39,7 +39,6 @@ from filvm.runs.training import (
     distorted,
     fit,
     shuffled_batches,
-    steps_per_epoch,
 )
 from filvm.vae import ConvVAE
 from filvm.vae.base import gaussian_kl, sample_gaussian
@@ -48,7 +47,8 @@ from filvm.vae.base import gaussian_kl, sample_gaussian
 @dataclass(frozen=True)
 class Settings:
     beta: float = 1.0
-    epochs: int = 40
+    steps: int = 9_360
+    epochs: int = 40  # equal parts of the steps
     batch_size: int = 128
     learning_rate: float = 1e-3  # falls along a cosine to a hundredth
     distorted: float = 0.0  # share of the digits of a batch; their loss is the ELBO alone
@@ -106,8 +106,7 @@ def train(settings: Settings, run: Run) -> None:
 
     keras.utils.set_random_seed(settings.seed)
     model = ARVAE(of_vae.latent_dim, beta=settings.beta, seed=settings.seed)
-    steps = steps_per_epoch(len(images), settings.batch_size)
-    model.compile(cosine_adam(settings.learning_rate, settings.epochs * steps))
+    model.compile(cosine_adam(settings.learning_rate, settings.steps))
     validation = (to_float(digits.train_images[held_out]), attributes[held_out])
 
     def distort(batch: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -116,13 +115,13 @@ def train(settings: Settings, run: Run) -> None:
         as_it_was = tf.reduce_all(moved == pixels, axis=[1, 2, 3])[:, tf.newaxis]
         return moved, tf.where(as_it_was, known, float("nan"))
 
-    def batches(first_epoch: int) -> tf.data.Dataset:
+    def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(
             (images, attributes[chosen]),
             settings.batch_size,
             seed=settings.seed,
-            first_epoch=first_epoch,
-            epochs=settings.epochs,
+            first_step=first_step,
+            steps=settings.steps,
             transform=lambda batch: (
                 tf.cast(batch[0][..., tf.newaxis], tf.float32) / 255.0,
                 batch[1],
@@ -135,7 +134,7 @@ def train(settings: Settings, run: Run) -> None:
         batches,
         run=run,
         epochs=settings.epochs,
-        steps=steps,
+        steps=settings.steps,
         validation=tf.data.Dataset.from_tensor_slices(validation).batch(settings.batch_size),
     )
     run.save_model(model)

@@ -96,7 +96,7 @@ def runs_step(
 
 
 def train_step(name: str) -> Step:
-    settings = LONGER.get(name, ("epochs=6",))
+    settings = LONGER.get(name, ("steps=48", "epochs=6"))
     return runs_step(
         *("train", name, "--deterministic", "--set", *settings),
         results=(name,),

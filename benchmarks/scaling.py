@@ -47,8 +47,8 @@ def train(core: int, batch_size: int, steps: int, rounds: int) -> None:
         images,
         batch_size,
         seed=0,
-        first_epoch=0,
-        epochs=rounds + 1,
+        first_step=0,
+        steps=steps * (rounds + 1),
         transform=lambda pixels: tf.cast(pixels, tf.float32) / 255.0,
     )
     ends: list[tuple[float, float]] = []

@@ -44,8 +44,8 @@ def batches_of(images: np.ndarray, batch_size: int, epochs: int) -> tf.data.Data
         images,
         batch_size,
         seed=0,
-        first_epoch=0,
-        epochs=epochs,
+        first_step=0,
+        steps=epochs * (len(images) // batch_size),
         transform=lambda pixels: tf.cast(pixels, tf.float32) / 255.0,
     )
 

@@ -78,7 +78,7 @@ def test_ctrl_c_ends_a_training_in_one_line_while_it_imports_and_while_it_trains
     where = ("--runs", tmp_path / "runs", "--data", data_dir)
     folder = tmp_path / "runs" / "smoke" / "vae-mnist"
     for sign in ("config.json", "checkpoint/last/checkpoint"):
-        process = filvm(*TRAIN, *where, "--set", "epochs=30", start_new_session=True)
+        process = filvm(*TRAIN, *where, "--set", "steps=120", "epochs=30", start_new_session=True)
         wait_for(folder / sign, process)
         os.killpg(process.pid, signal.SIGINT)
         assert ending(process) == (130, ["filvm: interrupted; the same command continues"])

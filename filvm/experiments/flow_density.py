@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.datasets import make_moons
 
-from filvm.experiments.catalogue import FlowSettings
+from filvm.experiments.settings import FlowSettings
 from filvm.files import read_npz, replacing
 from filvm.flows import (
     ENERGIES,

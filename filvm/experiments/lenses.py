@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.experiments.catalogue import Recipe
+from filvm.experiments.settings import Recipe
 from filvm.experiments.tasks import TASKS, LensMetrics, Samples
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.run import Run
-from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+from filvm.runs.training import cosine_adam, fit, shuffled_batches
 
 
 def train(task_name: str, recipe: Recipe, run: Run) -> None:
@@ -31,22 +31,21 @@ def measure(task_name: str, recipe: Recipe, run: Run) -> LensMetrics:
 
 def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Samples) -> None:
     """Train a lens on latents and their side information, or continue."""
-    steps = steps_per_epoch(len(known[0]), recipe.batch_size)
     lens.adapt(*known)
     lens.compile(
-        cosine_adam(recipe.learning_rate, recipe.epochs * steps, clip_norm=recipe.clip_norm),
+        cosine_adam(recipe.learning_rate, recipe.steps, clip_norm=recipe.clip_norm),
         # Several steps per call run faster but take twice as long to trace, so short trainings
         # use 1.
-        steps_per_execution=min(steps, 32) if recipe.epochs * steps > 2_000 else 1,
+        steps_per_execution=32 if recipe.steps > 2_000 else 1,
     )
 
-    def batches(first_epoch: int) -> tf.data.Dataset:
+    def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(
             known,
             recipe.batch_size,
             seed=recipe.seed,
-            first_epoch=first_epoch,
-            epochs=recipe.epochs,
+            first_step=first_step,
+            steps=recipe.steps,
         )
 
     fit(
@@ -54,7 +53,7 @@ def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Sam
         batches,
         run=run,
         epochs=recipe.epochs,
-        steps=steps,
+        steps=recipe.steps,
         validation=tf.data.Dataset.from_tensor_slices(shuffled(held_out)).batch(1000),
     )
 

@@ -17,10 +17,10 @@ from filvm.analysis.oracles import (
     rotation_report,
     training_images,
 )
-from filvm.experiments.catalogue import OracleSettings
+from filvm.experiments.settings import OracleSettings
 from filvm.experiments.vaes import digit_images
 from filvm.runs.run import Run
-from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_epoch
+from filvm.runs.training import cosine_adam, fit, shuffled_batches
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,17 @@ def train(task_name: str, settings: OracleSettings, run: Run) -> None:
     def samples(part: slice) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         return digits.train_images[part], {name: v[part] for name, v in targets.items()}
 
-    steps = steps_per_epoch(rows.stop - rows.start, settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     oracle = build_rotation_oracle() if rotated else build_digit_oracle()
-    compile_oracle(oracle, cosine_adam(settings.learning_rate, settings.epochs * steps))
+    compile_oracle(oracle, cosine_adam(settings.learning_rate, settings.steps))
 
-    def batches(first_epoch: int) -> tf.data.Dataset:
+    def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(
             samples(rows),
             settings.batch_size,
             seed=settings.seed,
-            first_epoch=first_epoch,
-            epochs=settings.epochs,
+            first_step=first_step,
+            steps=settings.steps,
             transform=lambda batch: (training_images(batch[0]), batch[1]),
         )
 
@@ -66,7 +65,7 @@ def train(task_name: str, settings: OracleSettings, run: Run) -> None:
         batches,
         run=run,
         epochs=settings.epochs,
-        steps=steps,
+        steps=settings.steps,
         validation=validation,
     )
     run.save_model(oracle)

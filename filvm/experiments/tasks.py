@@ -42,7 +42,7 @@ from filvm.data import (
 )
 from filvm.data.sequences import TABLE_1, Sequences, SequenceSplits, split_sequences
 from filvm.data.side_information import Attribute
-from filvm.experiments.catalogue import Recipe, SequenceVaeSettings
+from filvm.experiments.settings import Recipe, SequenceVaeSettings
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.run import Run
 from filvm.runs.workspace import Workspace

@@ -12,7 +12,7 @@ import tf_keras as keras
 from filvm.analysis.reconstruction import pca_mse, reconstruction_report
 from filvm.analysis.sequences import sequence_report
 from filvm.data import Mnist, RotatedMnist, to_float
-from filvm.experiments.catalogue import ImageVaeSettings, SequenceVaeSettings
+from filvm.experiments.settings import ImageVaeSettings, SequenceVaeSettings
 from filvm.experiments.tasks import sequence_splits
 from filvm.runs.run import Run
 from filvm.runs.training import (
@@ -22,7 +22,6 @@ from filvm.runs.training import (
     fit,
     seconds_to_reach,
     shuffled_batches,
-    steps_per_epoch,
 )
 from filvm.vae import ConvVAE, SequenceVAE
 
@@ -90,18 +89,17 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
     digits = digit_images(task_name, run)
     rows, validation = digits.training_split(settings.validation, settings.train_limit)
     images = digits.train_images[rows]
-    steps = steps_per_epoch(len(images), settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     vae = ConvVAE(settings.latent_dim, beta=settings.beta, seed=settings.seed)
-    vae.compile(cosine_adam(settings.learning_rate, settings.epochs * steps))
+    vae.compile(cosine_adam(settings.learning_rate, settings.steps))
 
-    def batches(first_epoch: int) -> tf.data.Dataset:
+    def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(
             images,
             settings.batch_size,
             seed=settings.seed,
-            first_epoch=first_epoch,
-            epochs=settings.epochs,
+            first_step=first_step,
+            steps=settings.steps,
             transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
             distort=partial(distorted, share=settings.distorted) if settings.distorted else None,
         )
@@ -112,7 +110,7 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
         batches,
         run=run,
         epochs=settings.epochs,
-        steps=steps,
+        steps=settings.steps,
         validation=tf.data.Dataset.from_tensor_slices(held_out).batch(1000),
         callbacks=[ReconstructionError(vae, held_out)],
     )
@@ -122,8 +120,6 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
 def train_on_sequences(settings: SequenceVaeSettings, run: Run) -> None:
     """Train a SequenceVAE on toy sequences."""
     sequences = sequence_splits(settings)
-    steps = steps_per_epoch(len(sequences.train), settings.batch_size)
-    all_steps = settings.epochs * steps
     keras.utils.set_random_seed(settings.seed)
     vae = SequenceVAE(
         settings.latent_dim,
@@ -133,24 +129,26 @@ def train_on_sequences(settings: SequenceVaeSettings, run: Run) -> None:
         context_units=settings.context_units,
         first_sd=settings.first_sd,
         last_sd=settings.last_sd,
-        annealing_steps=int(settings.annealing * all_steps),
+        annealing_steps=int(settings.annealing * settings.steps),
         length_weight=settings.length_weight,
         balanced=settings.balanced,
         beta=settings.beta,
         seed=settings.seed,
     )
     vae.compile(
-        cosine_adam(settings.learning_rate, all_steps, final_fraction=1e-3, beta_2=settings.beta_2),
+        cosine_adam(
+            settings.learning_rate, settings.steps, final_fraction=1e-3, beta_2=settings.beta_2
+        ),
         jit_compile=settings.jit_compile,
     )
 
-    def batches(first_epoch: int) -> tf.data.Dataset:
+    def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(
             sequences.train.numbers,
             settings.batch_size,
             seed=settings.seed,
-            first_epoch=first_epoch,
-            epochs=settings.epochs,
+            first_step=first_step,
+            steps=settings.steps,
         )
 
     held_out = tf.data.Dataset.from_tensor_slices(sequences.validation.numbers)
@@ -159,7 +157,7 @@ def train_on_sequences(settings: SequenceVaeSettings, run: Run) -> None:
         batches,
         run=run,
         epochs=settings.epochs,
-        steps=steps,
+        steps=settings.steps,
         validation=held_out.batch(min(1000, settings.validation), drop_remainder=True),
         monitor="val_absolute_error",
     )

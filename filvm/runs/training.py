@@ -60,33 +60,28 @@ def cosine_adam(
     return keras.optimizers.Adam(schedule, beta_2=beta_2, global_clipnorm=clip_norm or None)
 
 
-def steps_per_epoch(n: int, batch_size: int) -> int:
-    """The number of whole batches in n samples; 1 if there are fewer samples than one batch."""
-    return max(1, n // batch_size)
-
-
 def shuffled_batches(
     arrays: Any,
     batch_size: int,
     *,
     seed: int,
-    first_epoch: int,
-    epochs: int,
+    first_step: int,
+    steps: int,
     transform: Callable[[Any], Any] | None = None,
     distort: Callable[[Any, tf.Tensor], Any] | None = None,
 ) -> tf.data.Dataset:
-    """Batches of the epochs `first_epoch` to `epochs` - 1; every epoch has a new order.
+    """Batches `first_step` to `steps` - 1; every pass over the samples has an order of its own.
 
     Under a `tf.distribute` strategy, each replica gets its share of each batch.
 
     Args:
         arrays: a NumPy array, or a structure of arrays of equal length. A memory map is read
             batch by batch; other arrays are held in memory.
-        batch_size: samples per batch. The last, partial batch of an epoch is dropped; its samples
-            appear in other epochs.
+        batch_size: samples per batch. The last, partial batch of a pass is dropped; its samples
+            appear in other passes.
         seed: of the order.
-        first_epoch: the first epoch, from 0.
-        epochs: the number of epochs in all, with those before `first_epoch`.
+        first_step: the first step, from 0.
+        steps: the number of steps in all, with those before `first_step`.
         transform: applied to each batch, for example to turn pixels into floats.
         distort: applied after `transform`, with a seed, int64 [2], that no other batch has.
 
@@ -97,22 +92,27 @@ def shuffled_batches(
     size = min(batch_size, n)
     readers = tf.nest.map_structure(_reader, arrays)
 
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+    per_pass = n // size
+    first_pass, passes = first_step // per_pass, math.ceil(steps / per_pass)
+
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(n), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+            tf.range(n), seed=tf.stack([tf.constant(seed, tf.int64), number])
         )
         return tf.data.Dataset.from_tensor_slices(order).batch(size, drop_remainder=True)
 
     def gather(step: tf.Tensor, indices: tf.Tensor) -> Any:
         batch = tf.nest.map_structure(lambda read: read(indices), readers)
         batch = batch if transform is None else transform(batch)
-        # Negative numbers: the shuffle above has used [seed, epoch].
+        # Negative numbers: the shuffle above has used [seed, pass].
         return batch if distort is None else distort(batch, tf.stack([np.int64(seed), -1 - step]))
 
     return (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(one_epoch)
-        .enumerate(first_epoch * (n // size))
+        tf.data.Dataset.range(first_pass, passes)
+        .flat_map(one_pass)
+        .enumerate(first_pass * per_pass)
+        .skip(first_step - first_pass * per_pass)
+        .take(steps - first_step)
         .map(gather, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
         .with_options(batch_options())
@@ -325,10 +325,11 @@ def fit(
 
     Args:
         model: compiled.
-        batches: first epoch -> batches from that epoch on (`shuffled_batches`).
+        batches: first step -> batches from that step on (`shuffled_batches`).
         run: keeps the checkpoints and `history.csv`.
-        epochs: the number of epochs in all.
-        steps: per epoch.
+        epochs: the number of equal parts of the training; each ends with validation and a
+            checkpoint.
+        steps: of the optimiser, in all epochs together.
         validation: a `tf.data.Dataset` of batches, never of the test split.
         monitor: the quantity that the best weights minimise.
         callbacks: called before the checkpoint; what they add to the logs is saved.
@@ -340,6 +341,9 @@ def fit(
         TrainingDiverged: the loss is nan or infinite.
         PartDone: this worker is not the chief, and its work for the run is done.
     """
+    if not 1 <= epochs <= steps:
+        raise RunError(f"epochs is {epochs}; expected 1 to {steps}, the number of steps")
+    per_epoch = steps // epochs
     model.optimizer.build(model.trainable_variables)
     checkpoints = _Checkpoints(run, model, monitor)
     strategy = run.workspace.strategy
@@ -362,10 +366,10 @@ def fit(
         print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
     if first < epochs:
         trained.fit(
-            batches(first),
+            batches(first * per_epoch),
             epochs=epochs,
             initial_epoch=first,
-            steps_per_epoch=steps,
+            steps_per_epoch=per_epoch,
             validation_data=validation.with_options(batch_options()),
             callbacks=callbacks,
             verbose=1 if run.workspace.writes and bar else 0,

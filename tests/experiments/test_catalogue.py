@@ -1,7 +1,7 @@
 import numpy as np
 
 from filvm.experiments import Experiment, TrainOptions, Workspace, catalogue, train_with_needs
-from filvm.experiments.catalogue import FlowSettings
+from filvm.experiments.settings import FlowSettings
 from filvm.experiments.tasks import with_known
 
 LABELS = np.arange(50, dtype=np.uint8) % 10

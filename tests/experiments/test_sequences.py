@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
-from filvm.experiments.catalogue import SequenceVaeSettings
+from filvm.experiments.settings import SequenceVaeSettings
 from filvm.experiments.tasks import SEQUENCE_RANGES, sequence_splits
 from filvm.report import arrays
 

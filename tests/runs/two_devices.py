@@ -56,10 +56,12 @@ def curve(make, run):
     train = samples(TRAIN)
     history = fit(
         model,
-        lambda first: shuffled_batches(train, BATCH, seed=0, first_epoch=first, epochs=EPOCHS),
+        lambda first: shuffled_batches(
+            train, BATCH, seed=0, first_step=first, steps=EPOCHS * N // BATCH
+        ),
         run=run,
         epochs=EPOCHS,
-        steps=N // BATCH,
+        steps=EPOCHS * N // BATCH,
         validation=tf.data.Dataset.from_tensor_slices(samples(HELD_OUT)).batch(100),
     )
     return [[row["loss"], row["val_loss"]] for row in history]
