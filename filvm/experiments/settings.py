@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from filvm.data.side_information import Attribute
     from filvm.lens import Lens
 
+# With fewer digits than this to train on, most are distorted a little: otherwise a training of so
+# many steps would learn them by heart.
+FEW_DIGITS = 20_000
+DISTORTED_OF_FEW = 0.9
+
 
 @dataclass(frozen=True)
 class ImageVaeSettings:
@@ -24,7 +29,7 @@ class ImageVaeSettings:
     epochs: int = 24  # equal parts of the steps; each ends with validation and a checkpoint
     batch_size: int = 128
     learning_rate: float = 1e-3  # decays along a cosine to a hundredth
-    distorted: float = 0.0  # share of the digits of a batch that are distorted a little, at random
+    distorted: float = 0.0  # share of the digits that are distorted a little; of few digits, 0.9
     validation: int = 5_000  # of the training digits, the last ones: they choose the weights
     train_limit: int = 0  # train on the first so many digits; 0: on all the others
     test_limit: int = 0  # measure on the first so many test images; 0: on all

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import joblib
 import numpy as np
+import tensorflow as tf
 
 from filvm.analysis import disentanglement
 from filvm.analysis.correlation import spearman
@@ -36,20 +37,24 @@ from filvm.data import (
     MORPHOMETRICS,
     Categorical,
     Continuous,
+    measure_shapes,
     stroke_thickness,
     to_float,
     training_split,
 )
 from filvm.data.sequences import TABLE_1, Sequences, SequenceSplits, split_sequences
 from filvm.data.side_information import Attribute
-from filvm.experiments.settings import Recipe, SequenceVaeSettings
+from filvm.experiments.settings import FEW_DIGITS, Recipe, SequenceVaeSettings
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.run import Run
+from filvm.runs.training import distorted
 from filvm.runs.workspace import Workspace
 from filvm.vae import VAE
 
 Samples = tuple[np.ndarray, dict[str, np.ndarray]]  # latents [n, d], and attributes [n] by name
 
+MOST_COPIES = 8  # distorted copies of each of few digits, for a lens
+PASSES_PER_COPY = 16  # a short training gets fewer copies
 SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*_1: 99.7 % of the prior
 ASKED_ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees
 SEQUENCE_RANGES = {**TABLE_1, "final": (3, 2450)}
@@ -200,6 +205,8 @@ class DigitTask:
     oracle: str
     attributes: tuple[Attribute, ...]
     load: Callable[[Workspace], Digits]
+    measured: tuple[str, ...] = ()  # attributes that a distortion changes: measured again
+    turn: float = 12.0  # largest angle of a distortion, degrees
 
     def training_samples(self, run: Run, vae: VAE, recipe: Recipe) -> tuple[Samples, Samples]:
         run.mnist()  # records which digits the run is trained on
@@ -211,7 +218,38 @@ class DigitTask:
             z = encode_images(vae, digits.train_images[part])
             return z, with_known(side, known, recipe.seed)
 
-        return samples(rows, recipe.known), samples(held_out, 0)
+        few = rows.stop - rows.start < FEW_DIGITS * digits.copies
+        known = samples(rows, recipe.known)
+        if few:
+            known = self.with_distorted(known, digits.train_images[rows], vae, recipe)
+        return known, samples(held_out, 0)
+
+    def with_distorted(
+        self, known: Samples, images: np.ndarray, vae: VAE, recipe: Recipe
+    ) -> Samples:
+        """Samples and latents of distorted copies of their images, as many as training needs.
+
+        Args:
+            known: latents and side information of the images.
+            images: uint8 [n, height, width].
+            vae: encodes the copies.
+            recipe: its steps and batch size say how many copies are seen.
+
+        A copy keeps the attributes of its image, but for `measured` ones where they are known.
+        """
+        z, side = known
+        seen = recipe.steps * recipe.batch_size // len(images)  # passes, without copies
+        copies = min(MOST_COPIES, seen // PASSES_PER_COPY)
+        parts, attributes = [z], {name: [values] for name, values in side.items()}
+        for copy in range(copies):
+            seed = tf.constant([recipe.seed, copy], tf.int64)
+            moved = distorted(to_float(images), seed, turn=self.turn).numpy()
+            parts.append(vae.encode(moved)[0])
+            again = measure_shapes(moved, self.measured) if self.measured else {}
+            for name, values in side.items():
+                new = np.where(np.isnan(values), values, again[name]) if name in again else values
+                attributes[name].append(new.astype(values.dtype))
+        return np.concatenate(parts), {n: np.concatenate(v) for n, v in attributes.items()}
 
     def read_digit(self, run: Run) -> Callable[[np.ndarray], np.ndarray]:
         """images -> the digits that the oracle reads."""
@@ -421,9 +459,9 @@ MNIST_ATTRIBUTES = (Categorical("digit", 10), Continuous("thickness"))
 ROTATED_ATTRIBUTES = (Categorical("digit", 10), Continuous("rotation"))
 MORPHO_ATTRIBUTES = tuple(Continuous(name) for name in MORPHOMETRICS)
 TASKS: dict[str, Task] = {
-    "mnist": MnistTask("vae-mnist", "oracles-mnist", MNIST_ATTRIBUTES, mnist),
-    "mnist-r": RotatedTask("vae-mnist-r", "oracles-mnist-r", ROTATED_ATTRIBUTES, mnist_r),
+    "mnist": MnistTask("vae-mnist", "oracles-mnist", MNIST_ATTRIBUTES, mnist, ("thickness",)),
+    "mnist-r": RotatedTask("vae-mnist-r", "oracles-mnist-r", ROTATED_ATTRIBUTES, mnist_r, turn=0.0),
     "sequences": SequenceTask(("start", "step", "length")),
     "sequences-start-step": SequenceTask(("start", "step")),
-    "morpho": MorphoTask("vae-mnist-16", "oracles-mnist", MORPHO_ATTRIBUTES, morpho),
+    "morpho": MorphoTask("vae-mnist-16", "oracles-mnist", MORPHO_ATTRIBUTES, morpho, MORPHOMETRICS),
 }

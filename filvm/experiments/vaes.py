@@ -12,7 +12,12 @@ import tf_keras as keras
 from filvm.analysis.reconstruction import pca_mse, reconstruction_report
 from filvm.analysis.sequences import sequence_report
 from filvm.data import Mnist, RotatedMnist, to_float
-from filvm.experiments.settings import ImageVaeSettings, SequenceVaeSettings
+from filvm.experiments.settings import (
+    DISTORTED_OF_FEW,
+    FEW_DIGITS,
+    ImageVaeSettings,
+    SequenceVaeSettings,
+)
 from filvm.experiments.tasks import sequence_splits
 from filvm.runs.run import Run
 from filvm.runs.training import (
@@ -68,7 +73,7 @@ def measure(task_name: str, settings: Any, run: Run) -> ImageVaeMetrics | Sequen
         return SequenceVaeMetrics(test, run.training_seconds())
     digits, vae = digit_images(task_name, run), run.saved_model()
     rows, _ = digits.training_split(settings.validation, settings.train_limit)
-    each = getattr(digits, "num_rotations", 1)  # of each digit, one image: PCA holds all as floats
+    each = copies_of(digits)  # of each digit, one image: PCA holds all of them as floats
     test_images = digits.test_images[: settings.test_limit or None]
     return ImageVaeMetrics(
         reconstruction_report(vae, test_images),
@@ -82,6 +87,16 @@ def digit_images(task_name: str, run: Run) -> Mnist | RotatedMnist:
     """The digits of a task; `config.json` records which they are."""
     digits = run.mnist()
     return run.workspace.rotated_mnist() if task_name == "mnist-r" else digits
+
+
+def copies_of(digits: Mnist | RotatedMnist) -> int:
+    """Rows per digit."""
+    return digits.num_rotations if isinstance(digits, RotatedMnist) else 1
+
+
+def distorted_share(num_digits: int, share: float = 0.0) -> float:
+    """The share of digits to distort in a training on so many digits."""
+    return max(share, DISTORTED_OF_FEW) if num_digits < FEW_DIGITS else share
 
 
 def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> None:
@@ -101,9 +116,10 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
             first_step=first_step,
             steps=settings.steps,
             transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
-            distort=partial(distorted, share=settings.distorted) if settings.distorted else None,
+            distort=partial(distorted, share=share) if share else None,
         )
 
+    share = distorted_share(len(images) // copies_of(digits), settings.distorted)
     held_out = to_float(digits.train_images[validation])
     fit(
         vae,

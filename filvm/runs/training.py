@@ -119,22 +119,25 @@ def shuffled_batches(
     )
 
 
-def distorted(images: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
+def distorted(
+    images: tf.Tensor, seed: tf.Tensor, share: float = 1.0, turn: float = 12.0
+) -> tf.Tensor:
     """Rotate, stretch, shear and shift a share of the images at random.
 
-    A rotation is at most 12 degrees, a stretch 0.15 of the width and of the height, a shear a
+    A rotation is at most `turn` degrees, a stretch 0.15 of the width and of the height, a shear a
     quarter of the height, a shift 0.7 pixels. Pixels from beyond the border are 0.
 
     Args:
         images: float32 [n, height, width, channels].
         seed: [2], for stateless random numbers.
         share: of the images to distort; the others stay unchanged.
+        turn: the largest angle of rotation, degrees.
 
     Returns:
         Images of the same shape.
     """
     n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    most = [math.radians(12.0), 0.15, 0.15, 0.25, 0.7, 0.7, 1.0]
+    most = [math.radians(turn), 0.15, 0.15, 0.25, 0.7, 0.7, 1.0]
     angle, wider, higher, shear, right, down, which = tf.unstack(
         tf.random.stateless_uniform([7, n], seed, -1.0) * tf.constant(most)[:, tf.newaxis]
     )
