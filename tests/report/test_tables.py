@@ -35,10 +35,11 @@ def test_every_path_of_the_ablations_leads_to_a_number(trained_runs):
 
 def test_every_path_beyond_the_report_leads_to_a_number(trained_runs):
     for task, lines in LINES.items():
-        metrics = trained_runs.run(f"invertible-{task}").metrics()
-        table = comparison_table(task, {"InvertibleLens": metrics})
+        lenses = ("filvm", "invertible")
+        metrics = {lens: trained_runs.run(f"{lens}-{task}").metrics() for lens in lenses}
+        table = comparison_table(task, metrics)
         assert len(table) == len(lines) + len(ERRORS) + 1
-        assert np.isfinite(table["InvertibleLens"].astype(float)).all()
+        assert np.isfinite(table.astype(float)).all(axis=None)
     test = trained_runs.run("filvm-mnist-morpho").metrics()["test"]
     assert morpho_table(test).astype(float).notna().all(axis=None)
 
