@@ -357,13 +357,13 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _figures(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from filvm.experiments import RunError
     from filvm.report.figures import FIGURES, draw
     from filvm.report.results import write_results
 
     if unknown := set(arguments.figure) - set(FIGURES):
         raise RunError(f"figure is {', '.join(sorted(unknown))}; expected {', '.join(FIGURES)}")
-    _import_tensorflow()
     workspace = _workspace(arguments)
     folder = workspace.folder / "figures"
     for name in arguments.figure or FIGURES:
@@ -388,6 +388,7 @@ def _notebooks(arguments: argparse.Namespace) -> None:
 
 
 def _ablations(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from filvm.report.ablations import ablations_table, draw_ablations
 
     workspace = _workspace(arguments)
@@ -407,6 +408,7 @@ def _beyond(arguments: argparse.Namespace) -> None:
 
 
 def _publish(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from filvm.report.publish import publish
 
     for path in publish(_workspace(arguments), arguments.to, Path("notebooks")):

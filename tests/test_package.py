@@ -1,4 +1,4 @@
-"""What is installed is the package alone, and its imports run one way."""
+"""A wheel holds the package alone; imports run in one direction."""
 
 import ast
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# From the ground up; a module may import from its own floor and from those below.
-FLOORS = (
+# From low to high: a module may import from its own layer and from lower layers.
+LAYERS = (
     "version",
     "files",
     "data",
@@ -30,16 +30,16 @@ FLOORS = (
 MODULES = sorted((ROOT / "filvm").rglob("*.py"))
 
 
-def floor(module):
-    """Of "filvm.lens.base", for one: the longest name in FLOORS that it begins with."""
+def layer(module):
+    """The index of the longest name in LAYERS that a module's name begins with."""
     parts = module.split(".")[1:]
     names = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
-    return next((FLOORS.index(name) for name in names if name in FLOORS), len(FLOORS))
+    return next((LAYERS.index(name) for name in names if name in LAYERS), len(LAYERS))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_one_way(path):
-    own = floor(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    own = layer(".".join(path.relative_to(ROOT).with_suffix("").parts))
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         names = []
         if isinstance(node, ast.ImportFrom):
@@ -48,7 +48,7 @@ def test_imports_run_one_way(path):
             names = [alias.name for alias in node.names]
         for name in names:
             if name.startswith("filvm."):
-                assert floor(name) <= own, f"{path.name} imports {name}"
+                assert layer(name) <= own, f"{path.name} imports {name}"
 
 
 def test_a_wheel_holds_the_package_and_nothing_else(tmp_path):

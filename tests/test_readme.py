@@ -1,4 +1,4 @@
-"""Every command and every piece of Python in the README does what it says, on few digits."""
+"""Every command and every Python block of the README runs, on few digits."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ COMMANDS = [
 
 @pytest.fixture
 def few_digits(monkeypatch, tmp_path):
-    """An empty working folder, where MNIST is 256 digits."""
+    """An empty working folder, with 250 training digits in place of MNIST."""
     sample = load_sample()
     few = replace(
         sample,
