@@ -189,8 +189,13 @@ def evaluate(experiment: Experiment, run: Run) -> dict[str, Any]:
 def _metrics(experiment: Experiment, settings: Any, run: Run) -> dict[str, Any]:
     measured = experiment.measure(settings, run)
     if dataclasses.is_dataclass(measured):
-        fields = dataclasses.asdict(measured)
-        measured = {name: value for name, value in fields.items() if value is not None}
+        # A group of measures that does not apply is left out; a value that is None stays, as null.
+        optional = {field.name for field in dataclasses.fields(measured) if field.default is None}
+        measured = {
+            name: value
+            for name, value in dataclasses.asdict(measured).items()
+            if value is not None or name not in optional
+        }
     return measured
 
 
