@@ -292,10 +292,11 @@ def _data(arguments: argparse.Namespace) -> None:
                 derived[name](digits, arguments.data)
                 continue
             _record_source(digits, arguments.data / "mnist" / "source.json")
-            print(
-                f"{digits.source} ({digits.origin}): {len(digits.train_images)} training digits, "
-                f"{len(digits.test_images)} test digits"
-            )
+            if not digits.is_sample:  # a warning has said so
+                print(
+                    f"{digits.source} ({digits.origin}): {len(digits.train_images)} training "
+                    f"digits, {len(digits.test_images)} test digits"
+                )
 
 
 def _record_source(digits: Mnist, path: Path) -> None:

@@ -84,7 +84,7 @@ def trained_runs(smoke_runs):
 @contextlib.contextmanager
 def _no_other_mnist(folder):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "MNIST could not be had")
+        warnings.filterwarnings("ignore", "Made from a built-in sample")
         patch.delenv("FILVM_MNIST_DIR", raising=False)
         patch.setenv("KERAS_HOME", str(folder / "no_keras"))
         yield

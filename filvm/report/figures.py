@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from filvm.data.mnist import SAMPLE_NOTICE, SAMPLE_SOURCE
 from filvm.figures.architectures import (
     architecture_figure,
     model_diagram,
@@ -410,5 +411,4 @@ def save(drawn: Figure, path: Path) -> None:
 def sample_note(workspace: Workspace, needs: Sequence[str]) -> str:
     """A sentence if any of the runs was made from the built-in sample of 5,000 digits, else ""."""
     sources = {workspace.run(name).config().get("data", {}).get("source") for name in needs}
-    samples = sorted(source for source in sources if source and "sample" in source)
-    return f"Made from the {samples[0]}, not from MNIST." if samples else ""
+    return SAMPLE_NOTICE if SAMPLE_SOURCE in sources else ""

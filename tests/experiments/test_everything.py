@@ -20,7 +20,7 @@ from filvm.report.figures import FIGURES, draw
 from filvm.report.publish import publish
 from filvm.report.results import write_results
 
-pytestmark = pytest.mark.filterwarnings("ignore:MNIST could not be had")
+pytestmark = pytest.mark.filterwarnings("ignore:Made from a built-in sample")
 
 
 def numbers(value):

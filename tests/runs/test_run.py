@@ -226,8 +226,7 @@ def test_what_stood_in_for_mnist_is_not_taken_for_it(run, data_dir, monkeypatch)
         run.mnist()
 
     experiment = experiment_of("first", train)
-    with pytest.warns(UserWarning, match="built-in sample"):
-        run_experiment(experiment, run)
+    run_experiment(experiment, run)
     run_experiment(experiment, run)
     required = dataclasses.replace(run.workspace, require_mnist=True).run("first")
     with pytest.raises(RunError, match=r"sample of 5,000 digits, and MNIST is required: delete"):
