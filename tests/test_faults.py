@@ -66,7 +66,7 @@ def leftovers(folder):
 
 def test_a_data_step_killed_again_and_again_ends_as_if_undisturbed():
     script = ROOT / "benchmarks" / "fault_injection.py"
-    command = [sys.executable, str(script), "mnist-r", "--kills", "3"]
+    command = [sys.executable, str(script), "mnist-r", "--kills", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
