@@ -311,8 +311,8 @@ def test_side_information_is_in_range_or_refused(values):
     with refused_or_not(TypeError, ValueError, match="digit|thickness"):
         stacked = stack_side_information(attributes, values, 3)
         assert stacked.shape == (3, 2)
-        assert stacked.dtype == np.float32
-        assert not np.isinf(stacked).any()
+        assert stacked.dtype == np.float64
+        assert not np.isinf(stacked.astype(np.float32)).any()
         labels = stacked[:, 0][~np.isnan(stacked[:, 0])]
         assert np.isin(labels, np.arange(10)).all()
 

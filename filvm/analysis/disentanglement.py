@@ -16,9 +16,10 @@ mutual information, H entropy; "first" and "second" rank the dimensions.
 Choices that these papers leave open follow Locatello et al. 2019 (arXiv 1811.12359) and their
 disentanglement_lib.
 
-*Factors.* Arrays of integers, booleans or strings are categorical (-1 if missing), floats are
-continuous (nan if missing): pass the length of a sequence as floats if its order matters. A sample
-with a missing value is excluded for that factor only.
+*Factors.* A dictionary of columns, or a DataFrame. Integers, booleans, strings and pandas
+categories are categorical (-1 or None if missing), floats are continuous (nan if missing): pass the
+length of a sequence as floats if its order matters. A sample with a missing value is excluded for
+that factor only.
 
 *Constants.* A constant dimension has no information: 0. A constant factor has score 0 and is
 excluded from means.
@@ -40,7 +41,7 @@ from sklearn.svm import LinearSVC
 
 from filvm.analysis.alignment import ReadOut, alignment, halves, leakage, predicted, quality
 from filvm.analysis.correlation import linear_correlation, rank_correlation, spearman
-from filvm.analysis.factors import Factor, check_assigned, checked, varying
+from filvm.analysis.factors import Factor, check_assigned, checked, plain_arrays, varying
 from filvm.analysis.mutual_information import (
     information_matrix,
     most_informative_dimensions,
@@ -277,11 +278,11 @@ def disentanglement_report(
         importance: importances of `dci`.
         seed: seed of all random choices.
     """
-    checked(codes, factors)
+    codes, known_factors = checked(codes, factors)
+    factors = plain_arrays(known_factors)
     if len(codes) > num_samples:
         kept = np.random.default_rng(seed).choice(len(codes), num_samples, replace=False)
-        codes = np.asarray(codes)[kept]
-        factors = {name: np.asarray(values)[kept] for name, values in factors.items()}
+        codes, factors = codes[kept], {name: values[kept] for name, values in factors.items()}
     codes, known_factors = checked(codes, factors)
     estimated = {"estimator": estimator, "bins": bins}
     assigned_by = "the caller"

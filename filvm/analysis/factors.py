@@ -1,9 +1,17 @@
-"""Known factors v_j that codes are compared with: their kind and their known values."""
+"""Known factors v_j that codes are compared with: their kind and their known values.
+
+Columns are read by `filvm.data.columns`, so a factor may be an array, a list, a Series or a tensor.
+Integers, booleans, strings and pandas categories are categorical; floats are continuous. Missing
+are masked values, None, nan, NA, and -1 among integers.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from filvm.data.columns import named_columns, read_column
 
 
 @dataclass(frozen=True)
@@ -21,18 +29,20 @@ class Factor:
         return self.values.size > 0 and bool(np.any(self.values != self.values[0]))
 
 
-def checked(
-    codes: np.ndarray, factors: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, list[Factor]]:
+def checked(codes: Any, factors: Any) -> tuple[np.ndarray, list[Factor]]:
     """Check codes and factors; return the codes as float64 [n, d] and a list of factors.
 
-    Integers, booleans and strings are categories, with -1 if missing; floats are continuous, with
-    nan if missing.
+    Args:
+        codes: [n, d], an array or a DataFrame.
+        factors: name -> values [n], a dictionary or a DataFrame.
 
     Raises:
         ValueError, TypeError: codes or factors have the wrong shape, type or values.
     """
-    codes = np.asarray(codes, dtype=np.float64)
+    try:
+        codes = np.ma.filled(np.ma.asarray(codes, dtype=np.float64), np.nan)
+    except (TypeError, ValueError):  # such as strings
+        raise TypeError("codes are no array of numbers; expected floats [n, d]") from None
     if codes.ndim != 2 or codes.shape[0] < 2 or codes.shape[1] < 1:
         raise ValueError(
             f"codes have shape {list(codes.shape)}; expected [samples, dimensions], with at least "
@@ -41,9 +51,20 @@ def checked(
     if not np.isfinite(codes).all():
         row = int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])
         raise ValueError(f"codes hold nan or infinity in row {row}; expected finite numbers")
-    if not factors:
+    columns = named_columns(factors, "factors", "factors by name, such as {'digit': labels}")
+    if not columns:
         raise ValueError("factors are empty; expected arrays by name, such as {'digit': labels}")
-    return codes, [_checked(name, np.asarray(v), len(codes)) for name, v in factors.items()]
+    return codes, [_checked(name, values, len(codes)) for name, values in columns.items()]
+
+
+def plain_arrays(factors: list[Factor]) -> dict[str, np.ndarray]:
+    """Factors as arrays [n] by name: class indices (-1: missing), or floats (nan: missing)."""
+    arrays = {}
+    for factor in factors:
+        missing = -1 if factor.categorical else np.nan
+        arrays[factor.name] = np.full(len(factor.known), missing)
+        arrays[factor.name][factor.known] = factor.values
+    return arrays
 
 
 def check_assigned(assigned: Mapping[str, int], factors: list[Factor], num_dimensions: int) -> None:
@@ -64,19 +85,13 @@ def varying(codes: np.ndarray) -> np.ndarray:
     return np.ptp(codes, axis=0) > 1e-12 * np.abs(codes).max(axis=0)
 
 
-def _checked(name: str, values: np.ndarray, num_samples: int) -> Factor:
-    if values.shape != (num_samples,):
-        raise ValueError(
-            f"factor {name!r} has shape {list(values.shape)}; expected [{num_samples}], one value "
-            "per code"
-        )
-    if values.dtype.kind == "f":
-        known = ~np.isnan(values)
-        present = values[known].astype(np.float64)
-        if not np.isfinite(present).all():
+def _checked(name: str, values: Any, num_samples: int) -> Factor:
+    column = read_column(f"factor {name!r}", values, num_samples)
+    known = ~column.missing
+    if column.kind == "floats" and not column.is_category:
+        if not np.isfinite(column.values[known]).all():
             raise ValueError(f"factor {name!r} is infinite; expected numbers, or nan if missing")
-        return Factor(name, False, known, present)
-    if values.dtype.kind not in "iubUS":
-        raise TypeError(f"factor {name!r} has dtype {values.dtype}; expected integers or floats")
-    known = values != -1 if values.dtype.kind == "i" else np.ones(num_samples, bool)
-    return Factor(name, True, known, np.unique(values[known], return_inverse=True)[1])
+        return Factor(name, False, known, column.values[known].astype(np.float64))
+    if column.kind == "integers":
+        known &= column.values != -1
+    return Factor(name, True, known, np.unique(column.values[known], return_inverse=True)[1])

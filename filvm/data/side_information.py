@@ -1,64 +1,127 @@
 """Side information s: known attributes of a sample (report, sections 2.3 and 3).
 
-Attribute j belongs to dimension j of z*. Any value of any sample may be missing: -1 for a
-`Categorical`, nan for a `Continuous`. Users work with labels, pixels and degrees; the input of a
-network is (value - mean) / scale, with mean and scale of the training data.
+Attribute j belongs to dimension j of z*. Any value of any sample may be missing: nan, None, a mask,
+or -1 for a `Categorical`. Users work with labels, pixels and degrees; the input of a network is
+(value - mean) / scale, with mean and scale of the training data, computed in float64.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import keyword
+import re
+import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-# Argument names of the methods and serving signatures of lens models.
-RESERVED_NAMES = frozenset(
-    {"z", "z_star", "x", "images", "sequences", "dimension", "value", "seed", "sampled", "lengths"}
-)
+from filvm.data.columns import Column, named_columns, read_column
+
+# Names in the graphs of the lenses: inputs of the signatures, layers, and parts of the losses.
+_INPUTS = ("z", "z_star", "x", "images", "sequences", "dimension", "value", "lengths")
+_LAYERS = ("mean", "log_var", "w", "u", "b", "z_and_s", "z_star_and_read")
+RESERVED_KEYS = frozenset({*_INPUTS, *_LAYERS, "loss", "self"})
+
+NORMAL_IQR = 1.349  # interquartile range of a normal distribution of standard deviation 1
+CORRELATED = 0.5  # |Spearman's r| of two attributes, above which a lens warns
+
+
+def graph_key(name: str) -> str:
+    """The name of an attribute in graphs, signatures and loss names: an ASCII identifier.
+
+    It is the name itself, unless that is reserved. A reserved word gets an underscore; what is no
+    identifier keeps its letters and gets a part of its hash, so that no two names share a key.
+
+    >>> [graph_key(name) for name in ("digit", "class", "mean", "stroke width", "Größe")]
+    ['digit', 'class_', 'mean_', 'stroke_width_b29e0b', 'Grosse_aedc3f']
+    """
+    if re.fullmatch(r"[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?", name):
+        reserved = name in RESERVED_KEYS or re.fullmatch(r"hidden_\d+", name)
+        return f"{name}_" if reserved or keyword.iskeyword(name) else name
+    letters = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    letters = letters.encode("ascii", "ignore").decode()
+    letters = re.sub(r"[^A-Za-z0-9]+", "_", letters).strip("_")
+    letters = letters if letters[:1].isalpha() else f"attribute_{letters}".strip("_")
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{letters}_{digest[:6]}"
 
 
 @dataclass(frozen=True)
 class Categorical:
-    """An attribute with `num_classes` labels 0, 1, ...; -1 where the label is missing.
+    """An attribute with one of several labels; -1, nan, None or a mask where it is missing.
 
-    >>> Categorical("digit", 10).width
+    Args:
+        name: any non-empty string.
+        classes: the number of labels 0, 1, ..., or all labels in order: strings, or integers, or
+            False and True. Users read and write the labels; networks and served models number them
+            from 0.
+
+    >>> Categorical("digit", 10).num_classes
     10
+    >>> Categorical("colour", ["red", "green", "blue"]).labels.tolist()
+    ['red', 'green', 'blue']
     """
 
     name: str
-    num_classes: int
+    classes: int | Sequence[str] | Sequence[int]
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if isinstance(self.num_classes, bool) or not isinstance(self.num_classes, int | np.integer):
-            raise TypeError(
-                f"num_classes of {self.name!r} is {self.num_classes!r}; expected an integer >= 2"
-            )
-        if self.num_classes < 2:
-            raise ValueError(
-                f"num_classes of {self.name!r} is {self.num_classes}; expected at least 2"
-            )
+        object.__setattr__(self, "classes", _checked_classes(self.name, self.classes))
+
+    @property
+    def key(self) -> str:
+        """The name in graphs: see `graph_key`."""
+        return graph_key(self.name)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """All labels, in the order of their indices: [num_classes]."""
+        return np.array(range(self.classes) if isinstance(self.classes, int) else self.classes)
 
     @property
     def width(self) -> int:
         """Number of network inputs: one per class."""
-        return int(self.num_classes)
+        return self.num_classes
 
 
 @dataclass(frozen=True)
 class Continuous:
-    """An attribute that is a real number, in any unit; nan where it is missing.
+    """An attribute that is a real number, in any unit; nan, None or a mask where it is missing.
+
+    Args:
+        name: any non-empty string.
+        scaling: how training data gives its mean and scale: "standard" takes the mean and the
+            standard deviation, "robust" the median and the interquartile range / 1.349, which is
+            the standard deviation of a normal distribution, for data with outliers.
 
     >>> Continuous("thickness").width
     1
     """
 
     name: str
+    scaling: str = "standard"
 
     def __post_init__(self) -> None:
         _check_name(self.name)
+        if self.scaling not in ("standard", "robust"):
+            raise ValueError(
+                f"scaling of {self.name!r} is {self.scaling!r}; expected 'standard' or 'robust'"
+            )
+
+    @property
+    def key(self) -> str:
+        """The name in graphs: see `graph_key`."""
+        return graph_key(self.name)
 
     @property
     def width(self) -> int:
@@ -72,11 +135,32 @@ Attribute = Categorical | Continuous
 def _check_name(name: Any) -> None:
     if not isinstance(name, str):
         raise TypeError(f"an attribute's name is {name!r}; expected a string")
-    if not name.isidentifier() or name in RESERVED_NAMES:
-        raise ValueError(
-            f"an attribute's name is {name!r}; expected a valid name for a Python variable, other "
-            f"than {sorted(RESERVED_NAMES)}"
+    if not name.strip():
+        raise ValueError(f"an attribute's name is {name!r}; expected a string that is not empty")
+
+
+def _checked_classes(name: str, classes: Any) -> int | tuple[Any, ...]:
+    """The number of classes, or their labels as a tuple; labels 0, 1, ... are a number."""
+    if isinstance(classes, str | bytes | bool | float | Mapping | set) or classes is None:
+        raise TypeError(
+            f"classes of {name!r} is {classes!r}; expected an integer >= 2, or a list of labels"
         )
+    if np.ndim(classes) == 0 and isinstance(classes, int | np.integer):
+        if classes < 2:
+            raise ValueError(f"classes of {name!r} is {classes}; expected at least 2")
+        return int(classes)
+    column = read_column(f"classes of {name!r}", list(classes))
+    if column.kind == "floats" or column.missing.any():
+        raise TypeError(
+            f"classes of {name!r} are {list(classes)!r}; expected strings, integers or booleans, "
+            "none of them missing"
+        )
+    labels = tuple(column.values.tolist())
+    if len(set(labels)) < max(len(labels), 2):
+        raise ValueError(f"classes of {name!r} are {labels}; expected two or more different labels")
+    return (
+        len(labels) if column.kind == "integers" and labels == tuple(range(len(labels))) else labels
+    )
 
 
 def check_attributes(attributes: Sequence[Attribute], latent_dim: int) -> tuple[Attribute, ...]:
@@ -85,18 +169,30 @@ def check_attributes(attributes: Sequence[Attribute], latent_dim: int) -> tuple[
     Raises:
         TypeError, ValueError: a lens with `latent_dim` dimensions cannot have these attributes.
     """
+    if isinstance(attributes, Categorical | Continuous | str) or not hasattr(
+        attributes, "__iter__"
+    ):
+        raise TypeError(
+            f"side_information is {attributes!r}; expected a list of attributes: "
+            "put a single one in brackets, [...]"
+        )
     attributes = tuple(attributes)
     for attribute in attributes:
         if not isinstance(attribute, Categorical | Continuous):
             raise TypeError(
                 f"side_information holds {attribute!r}; "
-                "expected Categorical(name, num_classes) or Continuous(name)"
+                "expected Categorical(name, classes) or Continuous(name)"
             )
     names = [attribute.name for attribute in attributes]
     if not names:
         raise ValueError("side_information is empty; expected at least one attribute")
     if len(set(names)) < len(names):
         raise ValueError(f"side_information has the names {names}; expected different names")
+    keys = [attribute.key for attribute in attributes]
+    if len(set(keys)) < len(keys):
+        raise ValueError(
+            f"the names {names} become {keys} in graphs; expected different ones: rename one"
+        )
     if len(names) > latent_dim:
         raise ValueError(
             f"side_information has {len(names)} attributes; expected at most {latent_dim}, the "
@@ -110,102 +206,140 @@ def attributes_to_config(attributes: Sequence[Attribute]) -> list[dict[str, Any]
 
     >>> attributes_to_config([Categorical("digit", 10), Continuous("thickness")])
     [{'name': 'digit', 'num_classes': 10}, {'name': 'thickness'}]
+    >>> attributes_to_config([Categorical("colour", ["red", "blue"])])
+    [{'name': 'colour', 'classes': ['red', 'blue']}]
     """
-    return [
-        {"name": attribute.name, "num_classes": attribute.width}
-        if isinstance(attribute, Categorical)
-        else {"name": attribute.name}
-        for attribute in attributes
-    ]
+    return [_to_config(attribute) for attribute in attributes]
+
+
+def _to_config(attribute: Attribute) -> dict[str, Any]:
+    if isinstance(attribute, Categorical):
+        if isinstance(attribute.classes, int):
+            return {"name": attribute.name, "num_classes": attribute.classes}
+        return {"name": attribute.name, "classes": list(attribute.classes)}
+    if attribute.scaling != "standard":
+        return {"name": attribute.name, "scaling": attribute.scaling}
+    return {"name": attribute.name}
 
 
 def attributes_from_config(config: Sequence[Mapping[str, Any]]) -> tuple[Attribute, ...]:
     """Convert the dictionaries of `attributes_to_config` to attributes."""
-    return tuple(
-        Categorical(entry["name"], entry["num_classes"])
-        if "num_classes" in entry
-        else Continuous(entry["name"])
-        for entry in config
-    )
+    attributes: list[Attribute] = []
+    for entry in config:
+        classes = entry.get("classes", entry.get("num_classes"))
+        attributes.append(
+            Continuous(entry["name"], entry.get("scaling", "standard"))
+            if classes is None
+            else Categorical(entry["name"], classes)
+        )
+    return tuple(attributes)
 
 
 def stack_side_information(
-    attributes: Sequence[Attribute], values: Mapping[str, Any], n: int, *, require_all: bool = False
+    attributes: Sequence[Attribute], values: Any, n: int, *, require_all: bool = False
 ) -> np.ndarray:
     """Check side information and stack it to a matrix.
 
     Args:
         attributes: in the order of the columns.
-        values: name -> array [n] of labels (integers, -1 if missing) or numbers (nan if missing).
+        values: labels and numbers by name: a dictionary of columns [n], or a DataFrame. A column is
+            an array, a list, a Series or a tensor; see `filvm.data.columns`.
         n: number of samples.
         require_all: whether an absent name is an error (in training) or means that all its values
             are missing (in inference).
 
     Returns:
-        float32 [n, number of attributes], in the attributes' own units, nan where missing.
+        float64 [n, number of attributes]: indices of labels, and numbers in their own units; nan
+        where missing.
 
     Raises:
         TypeError, ValueError: a value is wrong; the attribute and the first wrong row are named.
 
     >>> stack_side_information([Categorical("digit", 10)], {"digit": [3, -1]}, 2)
     array([[ 3.],
-           [nan]], dtype=float32)
+           [nan]])
     """
-    if not isinstance(values, Mapping):
-        raise TypeError(
-            f"side information is a {type(values).__name__}; expected a dictionary of arrays "
-            f"with the names {[a.name for a in attributes]}"
-        )
     names = [attribute.name for attribute in attributes]
-    unknown = sorted(set(values) - set(names), key=str)
+    columns = named_columns(values, "side information", f"the names {names}")
+    unknown = sorted(set(columns) - set(names), key=str)
     if unknown:
-        raise ValueError(f"side information has the names {unknown}; expected some of {names}")
-    absent = [name for name in names if name not in values]
+        advice = "" if isinstance(values, Mapping) else f": select the columns, frame[{names}]"
+        raise ValueError(
+            f"side information has the names {unknown}; expected some of {names}{advice}"
+        )
+    absent = [name for name in names if name not in columns]
     if absent and require_all:
         raise ValueError(
             f"side information lacks {absent}; expected an array for each of {names}: mark missing "
             "values with -1 (categorical) or nan (continuous)"
         )
-    stacked = np.full([n, len(names)], np.nan, np.float32)
-    for column, attribute in enumerate(attributes):
-        if attribute.name in values:
-            stacked[:, column] = attribute_values(attribute, values[attribute.name], n)
+    stacked = np.full([n, len(names)], np.nan)
+    for j, attribute in enumerate(attributes):
+        if attribute.name in columns:
+            stacked[:, j] = attribute_values(attribute, columns[attribute.name], n)
     return stacked
 
 
 def attribute_values(attribute: Attribute, values: Any, n: int | None = None) -> np.ndarray:
-    """Check the values of one attribute and return them as float32 [n], nan where missing."""
-    try:
-        array = np.asarray(values)
-    except ValueError:  # rows of different lengths
-        raise ValueError(f"{attribute.name!r} is no array; expected one value per sample") from None
-    if array.ndim != 1 or (n is not None and len(array) != n):
-        raise ValueError(
-            f"{attribute.name!r} has shape {list(array.shape)}; "
-            f"expected [{'n' if n is None else n}], one value per sample"
+    """Check the values of one attribute: float64 [n], labels as indices, nan where missing.
+
+    >>> attribute_values(Categorical("colour", ["red", "blue"]), ["blue", None])
+    array([ 1., nan])
+    """
+    column = read_column(repr(attribute.name), values, n)
+    if isinstance(attribute, Categorical):
+        return _label_indices(attribute, column)
+    if column.kind == "strings" and not column.missing.all():
+        row = int((~column.missing).argmax())
+        raise TypeError(
+            f"{attribute.name!r} is {str(column.values[row])!r} at row {row}; expected numbers: "
+            "convert them, or use Categorical with the list of all labels"
         )
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{attribute.name!r} has dtype {array.dtype}; expected numbers")
-    if isinstance(attribute, Continuous):
-        with np.errstate(over="ignore"):
-            numbers = array.astype(np.float32)
-        infinite = np.isinf(numbers)
-        if infinite.any():
-            raise ValueError(
-                f"{attribute.name!r} is infinite at row {int(infinite.argmax())}, or too large for "
-                "float32; expected finite numbers, or nan for missing values"
-            )
-        return numbers
-    array = array.astype(np.float64)
-    missing = (array == -1) | np.isnan(array)
-    wrong = ~missing & ((array < 0) | (array >= attribute.width) | (array != np.floor(array)))
+    values = column.values if column.kind != "strings" else np.zeros(len(column.values))
+    with np.errstate(over="ignore"):
+        infinite = np.isinf(values.astype(np.float32)) & ~column.missing
+    if infinite.any():
+        raise ValueError(
+            f"{attribute.name!r} is infinite at row {int(infinite.argmax())}, or too large for "
+            "float32; expected finite numbers, or nan for missing values"
+        )
+    return np.where(column.missing, np.nan, values.astype(np.float64))
+
+
+def _label_indices(attribute: Categorical, column: Column) -> np.ndarray:
+    """Indices of labels, float64 [n], nan where missing."""
+    labels, values, missing = attribute.labels, column.values, column.missing.copy()
+    strings = labels.dtype.kind == "U"
+    if column.kind != "strings" and -1 not in labels.tolist():
+        missing |= values == -1
+    expected = f"one of {labels.tolist()}, or {None if strings else -1} if it is missing"
+    if isinstance(attribute.classes, int):
+        expected = f"a label from 0 to {attribute.num_classes - 1}, or -1 if it is missing"
+    if strings != (column.kind == "strings") and not missing.all():
+        row = int((~missing).argmax())
+        advice = "" if strings else ": give the list of all labels to Categorical, or convert them"
+        raise TypeError(
+            f"{attribute.name!r} is {values[row].item()!r} at row {row}; expected "
+            f"{expected}{advice}"
+        )
+    if strings != (column.kind == "strings"):
+        return np.full(len(values), np.nan)
+    if labels.dtype.kind == "b" or column.kind == "booleans":
+        labels, values = labels.astype(np.int64), values.astype(np.float64)
+    order = np.argsort(labels)
+    places = np.minimum(np.searchsorted(labels[order], values), len(labels) - 1)
+    indices = order[places]
+    wrong = ~missing & (labels[indices] != values)
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"{attribute.name!r} is {array[row]:g} at row {row}; expected a label from 0 to "
-            f"{attribute.width - 1}, or -1 if it is missing"
+            f"{attribute.name!r} is {_shown(values[row])} at row {row}; expected {expected}"
         )
-    return np.where(missing, np.nan, array).astype(np.float32)
+    return np.where(missing, np.nan, indices)
+
+
+def _shown(value: Any) -> str:
+    return repr(str(value)) if isinstance(value, str) else f"{value:g}"
 
 
 def attribute_scaling(
@@ -213,17 +347,21 @@ def attribute_scaling(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale of the known values in each column of `stack_side_information`.
 
-    The scale is the standard deviation, or 1 for a constant attribute. Labels have mean 0 and
-    scale 1.
+    The scale is the standard deviation, or 1 for a constant attribute; with robust scaling, the
+    two are the median and the interquartile range / 1.349. Labels have mean 0 and scale 1.
 
     Returns:
-        Two float32 arrays [number of attributes].
+        Two float64 arrays [number of attributes].
 
     Raises:
         ValueError: all values of an attribute are missing.
 
-    >>> attribute_scaling([Continuous("t")], np.float32([[1.0], [np.nan], [3.0]]))
-    (array([2.], dtype=float32), array([1.], dtype=float32))
+    Warns:
+        UserWarning: a few values make the standard deviation more than 10 times as large as the
+            spread of the others.
+
+    >>> attribute_scaling([Continuous("t")], np.array([[1.0], [np.nan], [3.0]]))
+    (array([2.]), array([1.]))
     """
     mean, scale = np.zeros(len(attributes)), np.ones(len(attributes))
     for column, attribute in enumerate(attributes):
@@ -234,8 +372,54 @@ def attribute_scaling(
                 "them, or remove the attribute from side_information"
             )
         if isinstance(attribute, Continuous):
-            mean[column] = known.mean()
-            # A constant column has a small spread from rounding, relative to its mean.
-            spread = known.std()
-            scale[column] = spread if spread > max(1e-6 * abs(mean[column]), 1e-30) else 1.0
-    return mean.astype(np.float32), scale.astype(np.float32)
+            mean[column], scale[column] = _location_and_scale(attribute, known)
+    return mean, scale
+
+
+def _location_and_scale(attribute: Continuous, known: np.ndarray) -> tuple[float, float]:
+    mean, deviation = known.mean(), known.std()
+    # A constant column has a small deviation from rounding, relative to its mean.
+    if not deviation > max(1e-12 * abs(mean), 1e-30):
+        return float(mean), 1.0
+    low, median, high = np.percentile(known, [25, 50, 75])
+    farthest = int(np.abs(known - median).argmax())
+    usual = (high - low) / NORMAL_IQR or np.delete(known, farthest).std()
+    if attribute.scaling == "robust":
+        return float(median), float(usual or deviation)
+    if deviation > 10 * usual > 0:
+        warnings.warn(
+            f"{attribute.name!r} has the outlier {known[farthest]:g}: its standard deviation is "
+            f"{deviation:g}, that of most values {usual:.3g}. Correct the value, mark it as "
+            f"missing (nan), or use Continuous({attribute.name!r}, scaling='robust')",
+            stacklevel=2,
+        )
+    return float(mean), float(deviation)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """The rank of every value [n], the mean rank for equal values."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - counts / 2)[inverse]
+
+
+def warn_of_correlations(attributes: Sequence[Attribute], stacked: np.ndarray) -> None:
+    """Warn, once, of all pairs of numbers or two-class labels with |Spearman's r| > 0.5.
+
+    A lens cannot change one of two such attributes alone without leaving the data.
+    """
+    pairs = []
+    ordered = [
+        j for j, a in enumerate(attributes) if not isinstance(a, Categorical) or a.num_classes == 2
+    ]
+    for i, j in itertools.combinations(ordered, 2):
+        both = stacked[np.isfinite(stacked[:, [i, j]]).all(axis=1)][:, [i, j]]
+        if len(both) > 2 and (np.ptp(both, axis=0) > 0).all():
+            r = np.corrcoef(_ranks(both[:, 0]), _ranks(both[:, 1]))[0, 1]
+            if abs(r) > CORRELATED:
+                pairs.append(f"{attributes[i].name!r} and {attributes[j].name!r} (r = {r:.2f})")
+    if pairs:
+        warnings.warn(
+            f"attributes are correlated: {', '.join(pairs)} (Spearman). Each has its own dimension "
+            "of z*, and setting one of them alone leads away from the training data",
+            stacklevel=2,
+        )

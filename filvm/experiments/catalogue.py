@@ -24,7 +24,7 @@ from filvm.experiments.settings import (
     SequenceVaeSettings,
     without,
 )
-from filvm.runs.experiment import Experiment, TrainOptions, run_experiment
+from filvm.runs.experiment import Experiment, TrainOptions, checked_settings, run_experiment
 from filvm.runs.run import Run, RunError
 from filvm.runs.workspace import Workspace
 
@@ -452,6 +452,7 @@ def train_with_needs(
     """
     options = options or TrainOptions()
     experiment = find_experiment(name)
+    checked_settings(experiment, workspace.profile, options.overrides)
     for needed in experiment.needs if workspace.strategy is None else ():
         if workspace.run(needed).digest() is None:
             train_with_needs(needed, workspace, TrainOptions(deterministic=options.deterministic))

@@ -3,21 +3,66 @@
     label s of C classes:  network input one-hot(s) [n, C];          output logits l: argmax l
     number s:              network input (s - mean) / scale [n, 1];  output y: y * scale + mean
 
-`side` is float32 [n, attributes] in own units, nan where a value is missing. `mean` and `scale` are
-float32 [attributes], from the training data.
+`side` is [n, attributes], labels as indices and numbers in own units, nan where a value is missing.
+`mean` and `scale` are float64 [attributes], from the training data. Numbers are standardised in
+float64 and then rounded to float32, because an offset may be far larger than the spread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from filvm.data.side_information import Attribute, Categorical
+from filvm.serving.signatures import require
 from filvm.vae.base import batch_noise
 
 # Of one attribute: the network input [n, width], and where the value is known, bool [n, 1].
 Encoded = tuple[tf.Tensor, tf.Tensor]
+
+
+def stack_tensors(
+    attributes: Sequence[Attribute], values: Mapping[str, tf.Tensor], *, indices: bool
+) -> tf.Tensor:
+    """Labels and numbers by name, each a tensor [n] -> `side`, float64 [n, attributes].
+
+    Missing are nan, -1 among indices and integer labels, and "" among strings.
+
+    Args:
+        attributes: in the order of the columns.
+        values: labels, or indices of labels; numbers in their own units.
+        indices: whether labels come as indices, as in a served model.
+    """
+    columns = []
+    for attribute in attributes:
+        column = tf.convert_to_tensor(values[attribute.name])
+        nan = tf.constant(np.nan, tf.float64)
+        if not isinstance(attribute, Categorical):
+            columns.append(tf.cast(column, tf.float64))
+        elif indices or isinstance(attribute.classes, int):
+            index = tf.cast(column, tf.float64)
+            columns.append(tf.where(index < 0, nan, index))
+        else:
+            labels = attribute.labels
+            labels = tf.constant(labels if labels.dtype.kind == "U" else labels.astype(np.int64))
+            strings = labels.dtype == tf.string
+            require(
+                tf.constant((column.dtype == tf.string) == strings),
+                f"{attribute.name} must hold some of {attribute.labels.tolist()}",
+            )
+            column = column if strings else tf.cast(column, labels.dtype)
+            equal = tf.equal(column[:, tf.newaxis], labels)
+            known = tf.reduce_any(equal, axis=1)
+            missing = tf.equal(column, "" if strings else -1)
+            require(
+                known | missing,
+                f"{attribute.name} must hold some of {attribute.labels.tolist()}, or "
+                f"{repr('') if strings else -1} where missing",
+            )
+            columns.append(tf.where(known, tf.cast(tf.argmax(equal, axis=1), tf.float64), nan))
+    return tf.stack(columns, axis=-1)
 
 
 def encode_side_information(
@@ -37,11 +82,12 @@ def encode_side_information(
     encoded = []
     for j, attribute in enumerate(attributes):
         known = tf.math.is_finite(side[:, j : j + 1])
-        value = tf.where(known, side[:, j : j + 1], 0.0)
+        value = tf.where(known, side[:, j : j + 1], tf.zeros([], side.dtype))
         if isinstance(attribute, Categorical):
             inputs = tf.one_hot(tf.cast(value[:, 0], tf.int32), attribute.num_classes)
         else:
-            inputs = (value - mean[j]) / scale[j]
+            scaled = (tf.cast(value, tf.float64) - mean[j : j + 1]) / scale[j : j + 1]
+            inputs = tf.cast(scaled, tf.float32)
         encoded.append((inputs, known))
     return encoded
 
@@ -60,14 +106,14 @@ def decode_side_information(
         mean, scale: [attributes].
 
     Returns:
-        The most probable label, or the number, float32 [n] by name.
+        The index of the most probable label, or the number, float64 [n] by name.
     """
     values = {}
     for j, (attribute, output) in enumerate(zip(attributes, outputs, strict=True)):
         if isinstance(attribute, Categorical):
-            values[attribute.name] = tf.cast(tf.argmax(output, axis=-1), tf.float32)
+            values[attribute.name] = tf.cast(tf.argmax(output, axis=-1), tf.float64)
         else:
-            values[attribute.name] = output[:, 0] * scale[j] + mean[j]
+            values[attribute.name] = tf.cast(output[:, 0], tf.float64) * scale[j] + mean[j]
     return values
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from filvm.data.columns import named_columns
 from filvm.data.side_information import Categorical, attribute_values, stack_side_information
 from filvm.lens.attributes import decode_side_information
 from filvm.lens.training import TrainableLens, check_at_least
@@ -25,6 +26,28 @@ def in_chunks(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
     starts = range(0, len(arrays[0]), CHUNK)
     parts = [function(*(array[start : start + CHUNK] for array in arrays)) for start in starts]
     return tf.nest.map_structure(lambda *part: np.concatenate(part), *parts)
+
+
+def first_argument(name: str, value: Any, named: dict[str, Any]) -> Any:
+    """A method's first argument, by position, or by `name` if it was not given by position.
+
+    By position, it leaves its name free for an attribute: `sample(2, n=1.0)`.
+    """
+    if value is not None:
+        return value
+    if name not in named:
+        raise TypeError(f"{name} is missing; expected it as the first argument")
+    return named.pop(name)
+
+
+def joined_attributes(attributes: Any, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a dictionary (or DataFrame) and of keyword arguments together."""
+    if attributes is None:
+        return dict(named)
+    given = named_columns(attributes, "attributes", "the attributes' names")
+    if twice := sorted(set(given) & set(named)):
+        raise ValueError(f"{twice} are in `attributes` and are arguments; expected one of the two")
+    return {**given, **named}
 
 
 class Lens(TrainableLens):
@@ -77,7 +100,7 @@ class Lens(TrainableLens):
         return self.generate_tensors(tf.where(tf.math.is_nan(coordinates), z_star, coordinates))
 
     def predict_side_information_tensors(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
-        """z [n, d] -> the secondary network's labels and numbers, float32 [n] by name."""
+        """z [n, d] -> the secondary network's label indices and numbers, float64 [n] by name."""
         outputs = self.secondary_outputs(self.standardise(z))
         scaling = self.attribute_mean, self.attribute_scale
         return decode_side_information(self.attributes, outputs, *scaling)
@@ -109,7 +132,9 @@ class Lens(TrainableLens):
             TypeError or ValueError that names the array and the row at fault.
         """
         z = self.check_latents(z)
-        side = stack_side_information(self.attributes, side_information or {}, len(z))
+        side = stack_side_information(
+            self.attributes, {} if side_information is None else side_information, len(z)
+        )
         if not sampled:
             return in_chunks(self.infer_tensors, z, side)
         seed = self.seed if seed is None else seed
@@ -137,7 +162,8 @@ class Lens(TrainableLens):
             probabilities: return q(s = k|z) of the labels.
 
         Returns:
-            By name: labels int64 [n], or probabilities float32 [n, classes]; numbers float32 [n].
+            By name: labels [n], integers or as `Categorical` lists them, or probabilities float32
+            [n, classes]; numbers float64 [n].
         """
 
         def outputs(z: np.ndarray) -> list[tf.Tensor]:
@@ -156,7 +182,7 @@ class Lens(TrainableLens):
         arrays = {name: value.numpy() for name, value in values.items()}
         for attribute, output in zip(self.attributes, outputs, strict=True):
             if isinstance(attribute, Categorical):
-                labels = arrays[attribute.name].astype(np.int64)
+                labels = attribute.labels[arrays[attribute.name].astype(np.int64)]
                 arrays[attribute.name] = tf.nn.softmax(output).numpy() if probabilities else labels
         return arrays
 
@@ -195,7 +221,7 @@ class Lens(TrainableLens):
             coordinates = head.label_coordinates().numpy()[values.astype(np.int64)]
         else:
             scaled = (values - self.attribute_mean[j]) / self.attribute_scale[j]
-            coordinates = head.number_coordinate(scaled).numpy()
+            coordinates = head.number_coordinate(tf.cast(scaled, tf.float32)).numpy()
         return coordinates.reshape(np.shape(value))
 
     def _coordinates(self, n: int, attributes: Mapping[str, Any]) -> np.ndarray:
@@ -209,22 +235,34 @@ class Lens(TrainableLens):
             coordinates[:, self.dimension(name)] = self.coordinate(name, value)
         return coordinates
 
-    def set_attributes(self, z_star: np.ndarray, **attributes: Any) -> np.ndarray:
-        """A copy of z_star with attributes at the given values, each a scalar or [n]."""
+    def set_attributes(
+        self, z_star: Any = None, /, *, attributes: Any = None, **named: Any
+    ) -> np.ndarray:
+        """A copy of z_star with attributes at the given values.
+
+        Args:
+            z_star: [n, latent_dim].
+            attributes, named: as in `manipulate`.
+        """
+        z_star = first_argument("z_star", z_star, named)
         z_star = self.check_latents(z_star, "z_star")
-        coordinates = self._coordinates(len(z_star), attributes)
+        coordinates = self._coordinates(len(z_star), joined_attributes(attributes, named))
         return np.where(np.isnan(coordinates), z_star, coordinates)
 
-    def manipulate(self, z: np.ndarray, **attributes: Any) -> np.ndarray:
+    def manipulate(self, z: Any = None, /, *, attributes: Any = None, **named: Any) -> np.ndarray:
         """z with changed attributes, e.g. `manipulate(z, digit=3)`: z -> z*, set, z* -> z.
 
         Args:
             z: [n, latent_dim].
-            attributes: labels and numbers in their own units, scalars or [n].
+            attributes: labels and numbers in their own units by name, scalars or [n]: a dictionary
+                such as {"stroke width": 3.0}, for names that are no Python arguments.
+            named: the same as arguments.
 
         Returns:
             z [n, latent_dim], of the lens's `precision`.
         """
+        z = first_argument("z", z, named)
+        attributes = joined_attributes(attributes, named)
         if not attributes:
             raise ValueError(f"attributes are empty; expected one or more of {self.names}")
         z = self.check_latents(z)
@@ -241,12 +279,27 @@ class Lens(TrainableLens):
         coordinates[:, dimension] = value
         return in_chunks(self.manipulate_tensors, z, coordinates)
 
-    def sample(self, n: int, *, seed: int | None = None, **attributes: Any) -> np.ndarray:
-        """n latents z from the generative model: z* ~ N(0, I), with attributes at given values."""
+    def sample(
+        self,
+        n: int | None = None,
+        /,
+        *,
+        seed: int | None = None,
+        attributes: Any = None,
+        **named: Any,
+    ) -> np.ndarray:
+        """n latents z from the generative model: z* ~ N(0, I), with attributes at given values.
+
+        Args:
+            n: number of latents.
+            seed: of the draw; the model's own by default.
+            attributes, named: as in `manipulate`.
+        """
+        n = first_argument("n", n, named)
         check_at_least("n", n, 1)
         rng = np.random.default_rng(self.seed if seed is None else seed)
         z_star = rng.standard_normal((n, self.latent_dim), np.float32)
-        coordinates = self._coordinates(n, attributes)
+        coordinates = self._coordinates(n, joined_attributes(attributes, named))
         z_star = np.where(np.isnan(coordinates), z_star, coordinates)
         return in_chunks(self.generate_tensors, z_star)
 

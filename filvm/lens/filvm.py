@@ -126,7 +126,7 @@ class ILVM(Lens):
     def _recognition_network(self) -> keras.Model:
         d, flows = self.latent_dim, self.num_flows
         z = keras.Input([d], name="z")
-        side = [keras.Input([a.width], name=a.name) for a in self.attributes]
+        side = [keras.Input([a.width], name=a.key) for a in self.attributes]
         z_and_s = keras.layers.Concatenate(name="z_and_s")([z, *side])
         hidden = dense_layers(z_and_s, self.hidden_units)
         outputs = [
@@ -139,7 +139,7 @@ class ILVM(Lens):
         return keras.Model([z, *side], outputs, name="recognition")
 
     def _linear_heads(self) -> list[LinearHead]:
-        return [LinearHead(a.width, name=f"p_{a.name}") for a in self.attributes]
+        return [LinearHead(a.width, name=f"p_{a.key}") for a in self.attributes]
 
     def _generative_network(self) -> keras.Model:
         z_star = keras.Input([self.latent_dim], name="z_star")
@@ -175,7 +175,7 @@ class ILVM(Lens):
 
         Returns:
             The draw `z_star` [n, d], and [n] each, in nats: `log_prior`, `log_likelihood_z`,
-            `log_likelihood_<name>` of every attribute, `log_q0` and `log_det`.
+            `log_likelihood_<key>` of every attribute, `log_q0` and `log_det`.
         """
         z_star, log_q0, log_det = posterior.sample(seed)
         generated, *read = self.generative(z_star)
@@ -187,7 +187,7 @@ class ILVM(Lens):
             "log_likelihood_z": gaussian_log_likelihood(z, generated, self.latent_variance),
         }
         for attribute, inputs, output in zip(self.attributes, encoded, read, strict=True):
-            terms[f"log_likelihood_{attribute.name}"] = attribute_log_likelihood(
+            terms[f"log_likelihood_{attribute.key}"] = attribute_log_likelihood(
                 attribute, inputs, output
             )
         return terms
@@ -198,10 +198,10 @@ class ILVM(Lens):
             "loss",
             "log_prior",
             "log_likelihood_z",
-            *(f"log_likelihood_{name}" for name in self.names),
+            *(f"log_likelihood_{name}" for name in self.keys),
             "log_q0",
             "log_det",
-            *(f"secondary_{name}" for name in self.names),
+            *(f"secondary_{name}" for name in self.keys),
         ]
 
     def batch_losses(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -215,13 +215,13 @@ class ILVM(Lens):
         losses = {name: tf.reduce_mean(terms[name]) for name in self.loss_names() if name in terms}
         penalty, penalties = self.penalties(posterior, terms["z_star"], encoded)
         losses.update(penalties)
-        elbo = tf.reduce_mean(objective(terms, self.beta, self.attribute_weights))
+        elbo = tf.reduce_mean(objective(terms, self.beta, self.weights_by_key))
         losses["lens_loss"] = penalty - elbo
         if self.latent_noise:
             noise = batch_noise(tf.random.stateless_normal, z, seed + tf.constant([0, 2**30]))
             outputs = self.secondary_outputs(z + self.latent_noise * noise)
         losses.update(known_losses(self.attributes, known, outputs, "secondary"))
-        losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.names])
+        losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.keys])
         losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]
         return losses
 
@@ -326,14 +326,14 @@ class FILVM(ILVM):
                 start = "ordered" if self.ordered_softmax else "random"
             else:
                 start = "positive" if self.positive_slopes else "random"
-            heads.append(LinearHead(attribute.width, j, start, name=f"p_{attribute.name}"))
+            heads.append(LinearHead(attribute.width, j, start, name=f"p_{attribute.key}"))
         return heads
 
     def _generative_input(self, z_star: tf.Tensor, read: list[tf.Tensor]) -> tf.Tensor:
         if not self.informed_generative:
             return z_star
         inputs = [
-            keras.layers.Softmax(name=f"read_{attribute.name}")(output)
+            keras.layers.Softmax(name=f"read_{attribute.key}")(output)
             if isinstance(attribute, Categorical)
             else output
             for attribute, output in zip(self.attributes, read, strict=True)
@@ -342,7 +342,7 @@ class FILVM(ILVM):
 
     def loss_names(self) -> list[str]:
         """The metrics of `ILVM`, and those of the amendments."""
-        swaps = [f"swap_{name}" for name in self.names] if self.swap_weight else []
+        swaps = [f"swap_{name}" for name in self.keys] if self.swap_weight else []
         return super().loss_names() + swaps + (["dependence"] if self._has_dependence() else [])
 
     def _has_dependence(self) -> bool:

@@ -104,7 +104,7 @@ class InvertibleLens(Lens):
                 j,
                 "ordered" if isinstance(attribute, Categorical) else "positive",
                 gain=8.0,  # T starts as a rotation and cannot learn steeper steps
-                name=f"p_{attribute.name}",
+                name=f"p_{attribute.key}",
             )
             for j, attribute in enumerate(self.attributes)
         ]
@@ -138,10 +138,10 @@ class InvertibleLens(Lens):
 
     def loss_names(self) -> list[str]:
         """The metrics: `loss`, the flow's part, and every attribute's, by head and by network."""
-        names = ["loss", "log_prior", "log_det", *(f"head_{name}" for name in self.names)]
-        names += [f"coupling_{a.name}" for a in self.attributes if isinstance(a, Categorical)]
-        names += [f"secondary_{name}" for name in self.names]
-        return names + ([f"swap_{name}" for name in self.names] if self.swap_weight else [])
+        names = ["loss", "log_prior", "log_det", *(f"head_{name}" for name in self.keys)]
+        names += [f"coupling_{a.key}" for a in self.attributes if isinstance(a, Categorical)]
+        names += [f"secondary_{name}" for name in self.keys]
+        return names + ([f"swap_{name}" for name in self.keys] if self.swap_weight else [])
 
     @property
     def lens_variables(self) -> list[tf.Variable]:
@@ -163,7 +163,7 @@ class InvertibleLens(Lens):
         total = -losses["log_prior"] - losses["log_det"]
         read = [head(z_star) for head in self.heads]
         losses.update(known_losses(attributes, known, read, "head"))
-        for name, weight in self.attribute_weights.items():
+        for name, weight in self.weights_by_key.items():
             total += weight * losses[f"head_{name}"]
         label_logits = iter(logits)
         logits = [next(label_logits) if isinstance(a, Categorical) else None for a in attributes]

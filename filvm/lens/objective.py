@@ -66,13 +66,13 @@ def objective(
     """Equation (8), to be maximised, from the terms by name.
 
     Args:
-        terms: `log_prior` (1), `log_likelihood_z` (2), `log_likelihood_<name>` for every attribute
+        terms: `log_prior` (1), `log_likelihood_z` (2), `log_likelihood_<key>` for every attribute
             (3), `log_q0` (4) and `log_det` (5), each [batch].
         beta: weight of the KL part, 1 - 4 + 5.
-        attribute_weights: name -> lambda_j.
+        attribute_weights: key of the attribute -> lambda_j.
     """
     negative_kl = terms["log_prior"] - terms["log_q0"] + terms["log_det"]
-    side = [weight * terms[f"log_likelihood_{name}"] for name, weight in attribute_weights.items()]
+    side = [weight * terms[f"log_likelihood_{key}"] for key, weight in attribute_weights.items()]
     return beta * negative_kl + terms["log_likelihood_z"] + tf.add_n(side)
 
 
@@ -91,7 +91,7 @@ def known_losses(
         prefix: of the names.
 
     Returns:
-        Scalars in nats, named <prefix>_<attribute>.
+        Scalars in nats, named <prefix>_<key of the attribute>.
     """
     losses = {}
     for attribute, (inputs, known), output in zip(attributes, encoded, outputs, strict=True):
@@ -99,7 +99,7 @@ def known_losses(
             continue
         weight = tf.cast(known[:, 0], tf.float32)
         log_likelihood = attribute_log_likelihood(attribute, inputs, output)
-        losses[f"{prefix}_{attribute.name}"] = -tf.math.divide_no_nan(
+        losses[f"{prefix}_{attribute.key}"] = -tf.math.divide_no_nan(
             tf.reduce_sum(weight * log_likelihood), tf.reduce_sum(weight)
         )
     return losses
@@ -129,10 +129,10 @@ def swap_losses(
         outputs: logits or scaled means of the secondary recognition network for z'.
 
     Returns:
-        Scalars in nats, named swap_<attribute>.
+        Scalars in nats, named swap_<key of the attribute>.
     """
     return {
-        f"swap_{attribute.name}": -tf.reduce_mean(
+        f"swap_{attribute.key}": -tf.reduce_mean(
             attribute_log_likelihood(attribute, tf.roll(inputs, j + 1, axis=0), output)
         )
         for j, (attribute, inputs, output) in enumerate(

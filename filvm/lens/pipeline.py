@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.lens.base import Lens
+from filvm.lens.base import Lens, first_argument
 from filvm.serving.signatures import Served, lens_signatures
 from filvm.vae.base import VAE
 
@@ -89,22 +89,33 @@ class LensPipeline(Served, keras.Model):
         """The secondary recognition network's labels and numbers for x, as the lens's method."""
         return self.lens.predict_side_information(self.latents(x), probabilities=probabilities)
 
-    def manipulate(self, x: np.ndarray, **attributes: Any) -> Any:
+    def manipulate(self, x: Any = None, /, *, attributes: Any = None, **named: Any) -> Any:
         """Observations with changed attributes, e.g. `manipulate(x, digit=3)`.
 
         Args:
             x: observations [n, ...].
-            attributes: labels and numbers in their own units, scalars or [n]. The other attributes
-                and dimensions of z* keep their values.
+            attributes, named: labels and numbers in their own units, scalars or [n], in a
+                dictionary or as arguments. The other attributes and dimensions of z* keep their
+                values.
 
         Returns:
             As `decode`.
         """
-        return self.vae.decode(self.lens.manipulate(self.latents(x), **attributes))
+        z = self.latents(first_argument("x", x, named))
+        return self.vae.decode(self.lens.manipulate(z, attributes=attributes, **named))
 
-    def sample(self, n: int, *, seed: int | None = None, **attributes: Any) -> Any:
+    def sample(
+        self,
+        n: int | None = None,
+        /,
+        *,
+        seed: int | None = None,
+        attributes: Any = None,
+        **named: Any,
+    ) -> Any:
         """n observations from the prior of z*, with attributes at the given values."""
-        return self.vae.decode(self.lens.sample(n, seed=seed, **attributes))
+        n = first_argument("n", n, named)
+        return self.vae.decode(self.lens.sample(n, seed=seed, attributes=attributes, **named))
 
     def latents(self, x: np.ndarray) -> np.ndarray:
         """z_mean of the observations, [n, latent_dim]."""

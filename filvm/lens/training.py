@@ -21,7 +21,9 @@ from filvm.data.side_information import (
     attributes_to_config,
     check_attributes,
     stack_side_information,
+    warn_of_correlations,
 )
+from filvm.lens.attributes import stack_tensors
 from filvm.serving.signatures import Served
 from filvm.vae.base import step_seed, update_metrics
 
@@ -68,19 +70,23 @@ class TrainableLens(Served, keras.Model):
         self.latent_dim = int(latent_dim)
         self.attributes = check_attributes(side_information, self.latent_dim)
         check_at_least("latent_noise", latent_noise, 0)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise TypeError(f"seed is {seed!r}; expected an integer: the default is 0")
         self.hidden_units = list(hidden_units)
         self.attribute_weights = self._weights_by_name(attribute_weights)
         self.latent_noise = latent_noise
         self.seed = seed
         d, attributes = self.latent_dim, len(self.attributes)
 
-        def constant(name: str, shape: list[int], initializer: str) -> tf.Variable:
-            return self.add_weight(name, shape, initializer=initializer, trainable=False)
+        def constant(
+            name: str, shape: list[int], initializer: str, dtype: str = "float32"
+        ) -> tf.Variable:
+            return self.add_weight(name, shape, dtype, initializer, trainable=False)
 
         self.latent_mean = constant("latent_mean", [d], "zeros")
         self.latent_scale = constant("latent_scale", [d], "ones")
-        self.attribute_mean = constant("attribute_mean", [attributes], "zeros")
-        self.attribute_scale = constant("attribute_scale", [attributes], "ones")
+        self.attribute_mean = constant("attribute_mean", [attributes], "zeros", "float64")
+        self.attribute_scale = constant("attribute_scale", [attributes], "ones", "float64")
         self.adapted = constant("adapted", [], "zeros")
 
     def _weights_by_name(self, weights: float | Mapping[str, float] | None) -> dict[str, float]:
@@ -100,13 +106,23 @@ class TrainableLens(Served, keras.Model):
         """A new network z [n, d] -> logits [n, classes] or scaled mean [n, 1] per attribute."""
         z = keras.Input([self.latent_dim], name="z")
         hidden = dense_layers(z, self.hidden_units)
-        outputs = [keras.layers.Dense(a.width, name=a.name)(hidden) for a in self.attributes]
+        outputs = [keras.layers.Dense(a.width, name=a.key)(hidden) for a in self.attributes]
         return keras.Model(z, outputs, name="secondary_recognition")
 
     @property
     def names(self) -> list[str]:
         """The attributes' names; attribute j owns dimension j of z*."""
         return [attribute.name for attribute in self.attributes]
+
+    @property
+    def keys(self) -> list[str]:
+        """The attributes' names in graphs, signatures and loss names."""
+        return [attribute.key for attribute in self.attributes]
+
+    @property
+    def weights_by_key(self) -> dict[str, float]:
+        """Key of the attribute -> lambda_j."""
+        return {a.key: self.attribute_weights[a.name] for a in self.attributes}
 
     # Tensors.
 
@@ -124,19 +140,12 @@ class TrainableLens(Served, keras.Model):
         return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
     def side_information_tensors(self, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """[n] by name, a negative label or nan where missing -> float32 [n, attributes], nan."""
-        columns = []
-        for attribute in self.attributes:
-            column = tf.cast(values[attribute.name], tf.float32)
-            missing = tf.zeros_like(column, tf.bool)
-            if isinstance(attribute, Categorical):
-                missing = column < 0
-            columns.append(tf.where(missing, np.float32(np.nan), column))
-        return tf.stack(columns, axis=-1)
+        """[n] by name, labels as indices, -1 or nan where missing -> float64 [n, attributes]."""
+        return stack_tensors(self.attributes, values, indices=True)
 
     def all_missing(self, z: tf.Tensor) -> tf.Tensor:
         """Side information for the rows of z, every value missing: nan [n, attributes]."""
-        return tf.fill([tf.shape(z)[0], len(self.attributes)], np.float32(np.nan))
+        return tf.fill([tf.shape(z)[0], len(self.attributes)], np.float64(np.nan))
 
     def standardise(self, z: tf.Tensor) -> tf.Tensor:
         """The VAE's units -> mean 0 and variance 1 over the training data."""
@@ -159,10 +168,13 @@ class TrainableLens(Served, keras.Model):
         self._set_units(*self._prepare(z, side_information))
 
     def _set_units(self, z: np.ndarray, side: np.ndarray) -> None:
-        deviation = z.std(axis=0, dtype=np.float64)
+        mean, deviation = z.mean(axis=0, dtype=np.float64), z.std(axis=0, dtype=np.float64)
+        # Rounding to float32 gives a constant dimension a small deviation, relative to its mean.
+        varies = deviation > np.maximum(1e-6 * np.abs(mean), 1e-30)
         attribute_mean, attribute_scale = attribute_scaling(self.attributes, side)
-        self.latent_mean.assign(z.mean(axis=0, dtype=np.float64).astype(np.float32))
-        self.latent_scale.assign(np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
+        warn_of_correlations(self.attributes, side)
+        self.latent_mean.assign(mean.astype(np.float32))
+        self.latent_scale.assign(np.where(varies, deviation, 1.0).astype(np.float32))
         self.attribute_mean.assign(attribute_mean)
         self.attribute_scale.assign(attribute_scale)
         self.adapted.assign(1.0)
@@ -218,7 +230,7 @@ class TrainableLens(Served, keras.Model):
 
         def stacked(z: tf.Tensor, side: Any) -> tuple[tf.Tensor, tf.Tensor]:
             if isinstance(side, Mapping):  # else Keras evaluates a dataset that `fit` prepared
-                side = self.side_information_tensors(side)
+                side = stack_tensors(self.attributes, side, indices=False)
             return tf.cast(z, tf.float32), side
 
         if isinstance(x, tf.data.Dataset):

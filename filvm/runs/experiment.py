@@ -19,6 +19,7 @@ from typing import Any
 
 from filvm.files import discard, exclusive, make_folder, write_json
 from filvm.runs.distributed import PartDone, check_same, from_chief
+from filvm.runs.ranges import out_of_range
 from filvm.runs.run import Run, RunError
 from filvm.version import __version__
 
@@ -89,6 +90,27 @@ def with_overrides(settings: Any, overrides: Sequence[str]) -> Any:
     return dataclasses.replace(settings, **changes)
 
 
+def checked_settings(experiment: Experiment, profile: str, overrides: Sequence[str]) -> Any:
+    """The settings of an experiment with `name=value` strings applied.
+
+    Raises:
+        RunError: a name is unknown, or a value has the wrong type or is out of its range.
+    """
+    usual = experiment.profiles[profile]
+    settings = with_overrides(usual, overrides)
+    wrong = out_of_range(settings)
+    epochs = getattr(settings, "epochs", 1)
+    steps = getattr(settings, "steps", epochs)
+    if not wrong and epochs > steps:
+        wrong = f"epochs is {epochs}; expected 1 to {steps}, the number of steps"
+    weights, expected = (len(getattr(s, "attribute_weights", ())) for s in (settings, usual))
+    if not wrong and weights != expected:
+        wrong = f"attribute_weights has {weights} numbers; expected {expected}, one per attribute"
+    if wrong:
+        raise RunError(f"{experiment.name}: {wrong}")
+    return settings
+
+
 def _parse(kind: Any, text: str, where: str) -> Any:
     try:
         if kind is bool:
@@ -110,7 +132,8 @@ def run_experiment(
     the chief measures.
 
     Raises:
-        RunError: a run that it needs is missing, or the run has other settings.
+        RunError: a run that it needs is missing, a setting is out of its range, or the run has
+            other settings.
         BlockingIOError: another process is training the same run.
     """
     options = options or TrainOptions()
@@ -119,7 +142,7 @@ def run_experiment(
         raise RunError(f"{run.name} is made by one process: pass `--strategy` with others only")
     for name in experiment.needs:
         run.workspace.run(name).check_done()
-    settings = with_overrides(experiment.profiles[run.workspace.profile], options.overrides)
+    settings = checked_settings(experiment, run.workspace.profile, options.overrides)
     wanted = {
         "experiment": experiment.name,
         "profile": run.workspace.profile,

@@ -13,6 +13,7 @@ import numpy as np
 import tf_keras as keras
 
 from filvm.data import Categorical, make_sequences
+from filvm.data.side_information import attribute_values
 from filvm.lens import Lens, LensPipeline
 from filvm.vae import VAE, SequenceVAE
 
@@ -76,7 +77,7 @@ def _side_information(lens: Lens, batch: int, rng: np.random.Generator) -> dict[
             values, missing = rng.integers(0, attribute.num_classes, batch), -1.0
         else:
             values, missing = mean + scale * rng.standard_normal(batch), np.nan
-        side[attribute.name] = np.where(rng.random(batch) < 1 / 3, missing, values)
+        side[attribute.key] = np.where(rng.random(batch) < 1 / 3, missing, values)
     return {name: values.astype(np.float32) for name, values in side.items()}
 
 
@@ -99,13 +100,21 @@ def answers(
         if pipeline:
             return _named(model.vae, model.decode(z_star))
         return {"z": model.generate(z_star).astype(np.float32)}
-    known = {name: inputs[name] for name in lens.names if name in inputs}
+    known, outputs = {}, {}
     inferred = model.predict_side_information(x)
-    outputs = {"z_star": encode(x, known)}
     for attribute in lens.attributes:
-        given = known.get(attribute.name, np.full(len(x), np.nan))
-        missing = np.isnan(given) | (isinstance(attribute, Categorical) & (given == -1))
-        outputs[attribute.name] = np.where(missing, inferred[attribute.name], given)
+        is_label = isinstance(attribute, Categorical)
+        found = inferred[attribute.name]
+        if is_label:
+            found = attribute_values(attribute, found)
+        given = inputs.get(attribute.key, np.full(len(x), np.nan))
+        missing = np.isnan(given) | (is_label & (given == -1))
+        outputs[attribute.key] = np.where(missing, found, given)
+        known[attribute.name] = given
+        if is_label:
+            indices = np.where(missing, 0, given).astype(int)
+            known[attribute.name] = np.where(missing, None, attribute.labels[indices])
+    outputs["z_star"] = encode(x, known)
     return {name: output.astype(np.float32) for name, output in outputs.items()}
 
 

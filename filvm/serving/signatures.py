@@ -100,6 +100,9 @@ def lens_signatures(
 ) -> dict[str, Signature]:
     """The signatures of a `filvm.lens.Lens`, alone or behind a VAE.
 
+    Attributes have the names of `filvm.data.side_information.graph_key`, and labels are indices
+    from 0 in the order of their `Categorical`.
+
         encode (the default)           x -> z_star, every attribute
         encode_with_side_information   x, every attribute (-1 or nan: missing) -> the same
         decode                         z_star -> x
@@ -113,7 +116,7 @@ def lens_signatures(
     """
     d = lens.latent_dim
     z_star = tf.TensorSpec([None, d], tf.float32, "z_star")
-    attributes = [tf.TensorSpec([None], tf.float32, name) for name in lens.names]
+    attributes = [tf.TensorSpec([None], tf.float32, key) for key in lens.keys]
     dimension = tf.TensorSpec([None], tf.int32, "dimension")
     value = tf.TensorSpec([None], tf.float32, "value")
 
@@ -126,7 +129,8 @@ def lens_signatures(
     def encode_with_side_information(inputs: Tensors) -> Tensors:
         z = encoder(inputs[observed.name])
         _require_labels(lens.attributes, inputs)
-        return _encoded(lens, z, lens.side_information_tensors(inputs))
+        by_name = {attribute.name: inputs[attribute.key] for attribute in lens.attributes}
+        return _encoded(lens, z, lens.side_information_tensors(by_name))
 
     @signature(z_star)
     def decode(inputs: Tensors) -> Tensors:
@@ -156,9 +160,10 @@ def _encoded(lens: Any, z: tf.Tensor, side: tf.Tensor) -> Tensors:
     """z* [n, d], and every attribute [n]: the known value of `side`, else the inferred one."""
     inferred = lens.predict_side_information_tensors(z)
     outputs = {"z_star": lens.infer_tensors(z, side)}
-    for j, name in enumerate(lens.names):
+    for j, attribute in enumerate(lens.attributes):
         known = side[:, j]
-        outputs[name] = tf.where(tf.math.is_finite(known), known, inferred[name])
+        value = tf.where(tf.math.is_finite(known), known, inferred[attribute.name])
+        outputs[attribute.key] = tf.cast(value, tf.float32)
     return outputs
 
 
@@ -166,12 +171,12 @@ def _require_labels(attributes: Any, values: Mapping[str, tf.Tensor]) -> None:
     """Fail, in the graph, if a label is neither a class, nor -1, nor nan."""
     for attribute in attributes:
         if isinstance(attribute, Categorical):
-            label, last = values[attribute.name], attribute.num_classes - 1
+            label, last = values[attribute.key], attribute.num_classes - 1
             require(
                 tf.math.is_nan(label)
                 | (label == -1)
                 | ((label >= 0) & (label <= last) & (label == tf.floor(label))),
-                f"{attribute.name} must hold labels from 0 to {last}, or -1 where missing",
+                f"{attribute.key} must hold labels from 0 to {last}, or -1 where missing",
             )
 
 

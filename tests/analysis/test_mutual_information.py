@@ -1,6 +1,7 @@
 """Mutual information: closed forms, scikit-learn, and invariances."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,6 +101,35 @@ def test_a_missing_value_excludes_its_sample_for_its_factor_only():
     np.testing.assert_allclose(mutual_information(codes, one_missing)["value"], untouched)
 
 
+def test_factors_come_in_any_container():
+    codes, labels = rng.standard_normal((60, 2)), np.arange(60) % 3
+    holes = np.arange(60) % 5 == 0
+    plain = {"label": np.where(holes, -1, labels), "value": np.where(holes, np.nan, codes[:, 0])}
+    expected = mutual_information(codes, plain)
+    strings = np.where(holes, None, np.array(["x", "y", "z"])[labels])
+    masked = {
+        name: np.ma.masked_array(v, holes)
+        for name, v in zip(plain, (labels, codes[:, 0]), strict=True)
+    }
+    frame = pd.DataFrame({"label": strings, "value": plain["value"]}, index=holes.astype(int))
+    for factors in (
+        masked,
+        {"label": strings.tolist(), "value": pd.Series(plain["value"], dtype="Float64")},
+        {
+            "label": pd.Series(np.where(holes, None, labels), dtype="Int64"),
+            "value": masked["value"],
+        },
+        frame,
+        frame.astype({"label": "string"}),
+        frame.astype({"label": pd.CategoricalDtype(["unused", "z", "y", "x"])}),
+    ):
+        found = mutual_information(pd.DataFrame(codes), factors)
+        for name in plain:
+            np.testing.assert_allclose(found[name], expected[name])
+    cut = mutual_information(codes, {"cut": pd.cut(codes[:, 0], 3), "on": pd.Series(labels > 0)})
+    assert cut["cut"][0] > cut["cut"][1]
+
+
 def test_every_factor_gets_a_different_dimension():
     a, b, noise = rng.standard_normal((3, 5000))
     codes = np.column_stack([noise, a + b, a - 0.5 * b])
@@ -112,6 +142,11 @@ def test_every_factor_gets_a_different_dimension():
 @pytest.mark.parametrize(
     ("codes", "factors", "message"),
     [
+        (np.full((5, 2), "a"), {"a": np.zeros(5)}, "codes are no array of numbers"),
+        (np.zeros((5, 2)), np.zeros(5), "factors has type ndarray; expected a dictionary"),
+        (np.zeros((5, 2)), {"a": [1, "b", 2, 3, 4]}, "'a' has numbers and strings .* at row 1"),
+        (np.zeros((5, 2)), {"a": np.zeros((5, 1))}, r"such as values\[:, 0\]"),
+        (np.zeros((5, 2)), {"a": pd.date_range("2020", periods=5)}, "convert times"),
         (np.zeros(5), {"a": np.zeros(5)}, r"codes have shape \[5\]"),
         (np.full((5, 2), np.nan), {"a": np.zeros(5)}, "infinity in row 0"),
         (np.zeros((5, 2)), {"a": np.zeros(4)}, r"factor 'a' has shape \[4\]; expected \[5\]"),
@@ -120,7 +155,7 @@ def test_every_factor_gets_a_different_dimension():
     ],
 )
 def test_bad_input_is_named(codes, factors, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         mutual_information(codes, factors)
 
 

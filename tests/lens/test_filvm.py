@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras as keras
@@ -333,12 +334,95 @@ def test_invalid_latents_are_refused(z, error, message):
         ({"kind": -1}, ValueError, "'kind' is -1; expected a value"),
         ({"size": np.nan}, ValueError, "'size' is nan; expected a value"),
         ({"size": [1.0, 2.0]}, ValueError, r"'size' has shape \[2\]; expected one value, or \[3\]"),
-        ({"size": "big"}, TypeError, "'size' has dtype"),
+        ({"size": "big"}, TypeError, "'size' is 'big' at row 0; expected numbers"),
+        ({"attributes": 5}, TypeError, "attributes has type int; expected a dictionary"),
+        ({"attributes": {"kind": 1}, "kind": 2}, ValueError, "'kind'.* expected one of the two"),
     ],
 )
 def test_invalid_attribute_values_are_refused(attributes, error, message):
     with pytest.raises(error, match=message):
         FILVM(4, ATTRIBUTES, **SMALL).manipulate(toy(3)[0], **attributes)
+
+
+@pytest.fixture(scope="module")
+def named():
+    """An FILVM whose attributes have names that are no names of Python, layers or signatures."""
+    attributes = [
+        Categorical("class", ["one", "two", "three"]),
+        *(Continuous(name) for name in ("mean", "Größe x", "self", "n", "z")),
+        Categorical("hidden_1", [1999, 2001]),
+    ]
+    z = np.random.default_rng(0).normal(size=[60, 8]).astype(np.float32)
+    side = pd.DataFrame({a.name: z[:, j] for j, a in enumerate(attributes)})
+    side["class"] = pd.Series(np.array(["two", "three", None], object)[np.arange(60) % 3])
+    side["n"] = 1.7e9 + np.arange(60)
+    side["hidden_1"] = np.where(z[:, 6] > 0, 1999, 2001)
+    lens = FILVM(8, attributes, **SMALL)
+    lens.compile("adam")
+    lens.fit(z, side, verbose=0)
+    return lens, z, side
+
+
+def test_any_string_names_an_attribute_and_labels_keep_their_own_names(named, tmp_path):
+    lens, z, side = named
+    read = lens.read(lens.infer(z, side))
+    assert set(read["class"]) <= {"one", "two", "three"}
+    assert set(read["hidden_1"]) <= {1999, 2001}
+    lens.save(tmp_path / "lens.keras")
+    loaded = keras.models.load_model(tmp_path / "lens.keras", compile=False)
+    assert loaded.attributes == lens.attributes
+    np.testing.assert_array_equal(loaded.infer(z, side), lens.infer(z, side))
+    dataset = tf.data.Dataset.from_tensor_slices((z, {**side.fillna({"class": ""})})).batch(30)
+    assert np.isfinite(lens.evaluate(dataset, verbose=0)).all()
+    wrong = tf.data.Dataset.from_tensor_slices((z, {**side.fillna({"class": "four"})})).batch(30)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="class must hold some of"):
+        lens.evaluate(wrong, verbose=0)
+
+
+def test_methods_take_attributes_by_any_name(named):
+    lens, z, _ = named
+    by_argument = lens.manipulate(z, self=1.0, n=1.7e9 + 5, z=0.5, **{"class": "three"})
+    by_name = {"self": 1.0, "n": 1.7e9 + 5, "z": 0.5, "class": "three"}
+    np.testing.assert_array_equal(lens.manipulate(z, attributes=by_name), by_argument)
+    assert lens.sample(2, n=1.7e9).shape == lens.sample(n=2).shape == (2, 8)
+    z_star = lens.set_attributes(lens.infer(z), attributes=by_name)
+    np.testing.assert_allclose(lens.read(z_star)["n"], 1.7e9 + 5, atol=1e-3)
+    np.testing.assert_array_equal(z_star[:, 0], lens.coordinate("class", "three"))
+    with pytest.raises(ValueError, match=r"'class' is 'four' at row 0; expected one of \['one',"):
+        lens.manipulate(z, attributes={"class": "four"})
+
+
+def test_signatures_have_ascii_names_and_label_indices(named):
+    lens, z, side = named
+    served = lens.signatures()["encode_with_side_information"]
+    inputs = {a.key: np.full(60, np.nan, np.float32) for a in lens.attributes}
+    indices = side["class"].map({"one": 0, "two": 1, "three": 2}).fillna(-1)
+    inputs["class_"] = indices.to_numpy(np.float32)
+    answer = served({"z": tf.constant(z), **inputs})
+    expected = lens.infer(z, {"class": side["class"]})
+    np.testing.assert_allclose(answer["z_star"], expected, atol=1e-5)
+    np.testing.assert_array_equal(answer["class_"][:2], [1, 2])
+    assert {"mean_", "self_", "n", "z_", "hidden_1_"} < set(answer)
+
+
+def test_latents_of_a_very_small_unit_are_standardised():
+    z, side = toy(400)
+    scaled, usual = (FILVM(4, ATTRIBUTES, **SMALL) for _ in range(2))
+    scaled.set_weights(usual.get_weights())
+    scaled.adapt(z * 1e-9, side)
+    usual.adapt(z, side)
+    np.testing.assert_allclose(scaled.infer(z * 1e-9), usual.infer(z), atol=1e-3)
+
+
+def test_correlated_attributes_are_named_at_the_first_fit():
+    z, side = toy(100)
+    lens = FILVM(4, [Continuous("size"), Continuous("width")], **SMALL)
+    lens.compile("adam")
+    values = {"size": side["size"], "width": side["size"] ** 2}
+    with pytest.warns(UserWarning, match=r"'size' and 'width' \(r = 1.00\)") as caught:
+        lens.fit(z, values, verbose=0)
+    assert len(caught) == 1
+    lens.fit(z, values, verbose=0)
 
 
 def test_a_lens_may_own_every_dimension():
@@ -376,9 +460,13 @@ def test_an_attribute_without_known_values_is_refused():
 
 
 def test_invalid_settings_are_refused():
+    with pytest.raises(TypeError, match="put a single one in brackets"):
+        FILVM(4, ATTRIBUTES[0])
+    with pytest.raises(TypeError, match="seed is None; expected an integer"):
+        FILVM(4, ATTRIBUTES, seed=None)
     with pytest.raises(ValueError, match="latent_dim is 0"):
         FILVM(0, ATTRIBUTES)
-    with pytest.raises(ValueError, match="3 attributes for 2 latent dimensions"):
+    with pytest.raises(ValueError, match="3 attributes; expected at most 2"):
         FILVM(2, [*ATTRIBUTES, Continuous("age")])
     with pytest.raises(ValueError, match=r"attribute_weights names \['colour'\]"):
         FILVM(4, ATTRIBUTES, attribute_weights={"colour": 1.0})
