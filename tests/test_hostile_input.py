@@ -122,7 +122,7 @@ def test_the_idx_reader_names_the_file(content, name, data):
         path = Path(folder, name)
         path.write_bytes(content)
         with pytest.raises(MnistError, match=name):
-            mnist.read_idx(path, IDX)
+            mnist.read_mnist_file(path, IDX)
 
 
 @fuzzed
@@ -358,7 +358,7 @@ def test_a_header_that_claims_two_billion_images_allocates_no_memory_for_them(tm
     claims = mnist.IdxFile("claims", (2**31, 28, 28), "")
     path = tmp_path / "claims"
     path.write_bytes(claims.header + bytes(1000))
-    assert peak_megabytes(lambda: mnist.read_idx(path, IDX), MnistError, "begins with") < 1
+    assert peak_megabytes(lambda: mnist.read_mnist_file(path, IDX), MnistError, "begins with") < 1
 
 
 def npz_that_claims(path, shape, content=b""):

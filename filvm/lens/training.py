@@ -12,16 +12,15 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.data.scaling import attribute_scaling, warn_of_correlations
 from filvm.data.side_information import (
     Attribute,
     Categorical,
     Continuous,
-    attribute_scaling,
     attributes_from_config,
     attributes_to_config,
     check_attributes,
     stack_side_information,
-    warn_of_correlations,
 )
 from filvm.lens.attributes import stack_tensors
 from filvm.serving.signatures import Served

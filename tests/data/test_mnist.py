@@ -115,7 +115,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
     path.write_bytes(gzip.compress(file.header + bytes(300_000_000), 1))
     began = time.perf_counter()
     with pytest.raises(MnistError, match="more than the expected 18 bytes"):
-        mnist.read_idx(path, file)
+        mnist.read_mnist_file(path, file)
     assert time.perf_counter() - began < 0.1
 
 
@@ -126,7 +126,7 @@ def test_no_content_crashes_the_idx_reader(tmp_path, content):
     for name in ("any", "any.gz"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(MnistError, match="any"):
-            mnist.read_idx(tmp_path / name, file)
+            mnist.read_mnist_file(tmp_path / name, file)
 
 
 def npz_arrays(digits):

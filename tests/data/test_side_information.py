@@ -11,17 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filvm.data.scaling import attribute_scaling, warn_of_correlations
 from filvm.data.side_information import (
     RESERVED_KEYS,
     Categorical,
     Continuous,
-    attribute_scaling,
     attributes_from_config,
     attributes_to_config,
     check_attributes,
     graph_key,
     stack_side_information,
-    warn_of_correlations,
 )
 
 DIGIT, THICKNESS = Categorical("digit", 10), Continuous("thickness")

@@ -1,0 +1,97 @@
+"""Location and scale of attributes, and what makes them hard to use: outliers, correlations."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from filvm.data.side_information import Attribute, Categorical, Continuous
+
+NORMAL_IQR = 1.349  # interquartile range of a normal distribution of standard deviation 1
+CORRELATED = 0.5  # |Spearman's r| of two attributes, above which a lens warns
+
+
+def attribute_scaling(
+    attributes: Sequence[Attribute], stacked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale of the known values in each column of `stack_side_information`.
+
+    The scale is the standard deviation, or 1 for a constant attribute; with robust scaling, the
+    two are the median and the interquartile range / 1.349. Labels have mean 0 and scale 1.
+
+    Returns:
+        Two float64 arrays [number of attributes].
+
+    Raises:
+        ValueError: all values of an attribute are missing.
+
+    Warns:
+        UserWarning: a few values make the standard deviation more than 10 times as large as the
+            spread of the others.
+
+    >>> attribute_scaling([Continuous("t")], np.array([[1.0], [np.nan], [3.0]]))
+    (array([2.]), array([1.]))
+    """
+    mean, scale = np.zeros(len(attributes)), np.ones(len(attributes))
+    for column, attribute in enumerate(attributes):
+        known = stacked[:, column][np.isfinite(stacked[:, column])].astype(np.float64)
+        if not len(known):
+            raise ValueError(
+                f"every value of {attribute.name!r} is missing; expected some known values: add "
+                "them, or remove the attribute from side_information"
+            )
+        if isinstance(attribute, Continuous):
+            mean[column], scale[column] = _location_and_scale(attribute, known)
+    return mean, scale
+
+
+def _location_and_scale(attribute: Continuous, known: np.ndarray) -> tuple[float, float]:
+    mean, deviation = known.mean(), known.std()
+    # A constant column has a small deviation from rounding, relative to its mean.
+    if not deviation > max(1e-12 * abs(mean), 1e-30):
+        return float(mean), 1.0
+    low, median, high = np.percentile(known, [25, 50, 75])
+    farthest = int(np.abs(known - median).argmax())
+    usual = (high - low) / NORMAL_IQR or np.delete(known, farthest).std()
+    if attribute.scaling == "robust":
+        return float(median), float(usual or deviation)
+    if deviation > 10 * usual > 0:
+        warnings.warn(
+            f"{attribute.name!r} has the outlier {known[farthest]:g}: its standard deviation is "
+            f"{deviation:g}, that of most values {usual:.3g}. Correct the value, mark it as "
+            f"missing (nan), or use Continuous({attribute.name!r}, scaling='robust')",
+            stacklevel=2,
+        )
+    return float(mean), float(deviation)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """The rank of every value [n], the mean rank for equal values."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - counts / 2)[inverse]
+
+
+def warn_of_correlations(attributes: Sequence[Attribute], stacked: np.ndarray) -> None:
+    """Warn, once, of all pairs of numbers or two-class labels with |Spearman's r| > 0.5.
+
+    A lens cannot change one of two such attributes alone without leaving the data.
+    """
+    pairs = []
+    ordered = [
+        j for j, a in enumerate(attributes) if not isinstance(a, Categorical) or a.num_classes == 2
+    ]
+    for i, j in itertools.combinations(ordered, 2):
+        both = stacked[np.isfinite(stacked[:, [i, j]]).all(axis=1)][:, [i, j]]
+        if len(both) > 2 and (np.ptp(both, axis=0) > 0).all():
+            r = np.corrcoef(_ranks(both[:, 0]), _ranks(both[:, 1]))[0, 1]
+            if abs(r) > CORRELATED:
+                pairs.append(f"{attributes[i].name!r} and {attributes[j].name!r} (r = {r:.2f})")
+    if pairs:
+        warnings.warn(
+            f"attributes are correlated: {', '.join(pairs)} (Spearman). Each has its own dimension "
+            "of z*, and setting one of them alone leads away from the training data",
+            stacklevel=2,
+        )
