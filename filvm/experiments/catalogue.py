@@ -59,7 +59,13 @@ MNIST_VAE = ImageVaeSettings()
 MNIST_VAES = {
     "full": MNIST_VAE,
     "quick": replace(
-        MNIST_VAE, steps=279, epochs=3, train_limit=12_000, validation=2_000, test_limit=5_000
+        MNIST_VAE,
+        steps=700,
+        epochs=2,
+        learning_rate=2e-3,
+        train_limit=20_000,
+        validation=2_000,
+        test_limit=5_000,
     ),
     "smoke": replace(MNIST_VAE, steps=8, epochs=2, train_limit=512, validation=128),
 }
@@ -67,7 +73,13 @@ ROTATED_VAE = ImageVaeSettings(latent_dim=12, steps=22_122, epochs=6, validation
 ROTATED_VAES = {
     "full": ROTATED_VAE,
     "quick": replace(
-        ROTATED_VAE, steps=250, epochs=2, train_limit=2_000, validation=250, test_limit=5_000
+        ROTATED_VAE,
+        steps=700,
+        epochs=2,
+        learning_rate=2e-3,
+        train_limit=20_000,
+        validation=250,
+        test_limit=5_000,
     ),
     "smoke": replace(ROTATED_VAE, steps=8, epochs=2, train_limit=64, validation=16, test_limit=800),
 }
@@ -86,7 +98,7 @@ MORPHO_VAES = {
 SEQUENCE_VAE = SequenceVaeSettings()
 SEQUENCE_VAES = {
     "full": SEQUENCE_VAE,
-    "quick": replace(SEQUENCE_VAE, steps=468, epochs=3, sequences=20_000),
+    "quick": replace(SEQUENCE_VAE, steps=1_500, epochs=3, sequences=60_000),
     "smoke": SequenceVaeSettings(
         steps=16,
         epochs=2,
@@ -104,7 +116,7 @@ SEQUENCE_VAES = {
 ORACLE = OracleSettings()
 ORACLES = {
     "full": ORACLE,
-    "quick": replace(ORACLE, steps=468, epochs=2, train_limit=30_000, validation=2_000),
+    "quick": replace(ORACLE, steps=500, epochs=1, train_limit=30_000, validation=2_000),
     "smoke": replace(ORACLE, steps=8, epochs=2, train_limit=512, validation=128, test_limit=500),
 }
 ROTATED_ORACLE = OracleSettings(
@@ -112,7 +124,7 @@ ROTATED_ORACLE = OracleSettings(
 )
 ROTATED_ORACLES = {
     "full": ROTATED_ORACLE,
-    "quick": replace(ROTATED_ORACLE, steps=500, epochs=2, train_limit=8_000, test_limit=5_000),
+    "quick": replace(ROTATED_ORACLE, steps=600, epochs=1, train_limit=20_000, test_limit=5_000),
     "smoke": replace(
         ROTATED_ORACLE, steps=8, epochs=2, train_limit=128, validation=32, test_limit=400
     ),
@@ -245,32 +257,33 @@ class LensPlan:
         return experiment(name, summary, settings, steps, **options)
 
 
+SHORT = {"steps": 600, "epochs": 2, "learning_rate": 2e-3}  # for the quick profile
 ON_MNIST = LensPlan(
     "mnist",
     ("vae-mnist", "oracles-mnist"),
     ("thickness",),
-    quick={"steps": 276, "epochs": 6, "train_limit": 12_000, "validation": 2_000},
+    quick={**SHORT, "train_limit": 20_000, "validation": 2_000},
     smoke={"train_limit": 512, "validation": 128},
 )
 ON_ROTATED = LensPlan(
     "mnist-r",
     ("vae-mnist-r", "oracles-mnist-r"),
     ("mnist-r",),
-    quick={"steps": 124, "epochs": 4, "train_limit": 2_000, "validation": 250},
+    quick={**SHORT, "batch_size": 256, "train_limit": 20_000, "validation": 250},
     smoke={"train_limit": 64, "validation": 16},
 )
 ON_SEQUENCES = LensPlan(
     "sequences",
     ("vae-sequences",),
     (),
-    quick={"steps": 184, "epochs": 4, "train_limit": 12_000},
+    quick={**SHORT, "steps": 400, "train_limit": 40_000},
     smoke={"train_limit": 512},
 )
 ON_SHAPES = LensPlan(
     "morpho",
     ("vae-mnist-16",),
     ("morphometrics",),
-    quick={"steps": 276, "epochs": 6, "train_limit": 12_000, "validation": 2_000},
+    quick={**SHORT, "train_limit": 20_000, "validation": 2_000},
     smoke={"train_limit": 512, "validation": 128},
 )
 
@@ -354,24 +367,17 @@ BEYOND_REPORT = (
         "invertible-mnist",
         "a lens with an exact inverse on MNIST: digit and thickness",
         INVERTIBLE_MNIST,
-        steps=624,
-        epochs=8,
-        train_limit=20_000,
     ),
     ON_ROTATED.experiment(
         "invertible-mnist-r",
         "a lens with an exact inverse on rotated digits: digit and rotation",
         INVERTIBLE_ROTATED,
-        steps=312,
-        train_limit=5_000,
     ),
     ON_SEQUENCES.experiment(
         "invertible-sequences",
         "a lens with an exact inverse on sequences: start, step and length",
         INVERTIBLE_SEQUENCES,
-        steps=624,
-        epochs=8,
-        train_limit=20_000,
+        steps=600,
     ),
     experiment(
         "vae-mnist-16",
@@ -417,9 +423,7 @@ def ablation_name(variant: str, seed: int) -> str:
 def _ablation(variant: str, seed: int) -> Experiment:
     recipe = replace(VARIANTS[variant], seed=seed)
     few = {"steps": 12, "train_limit": 384, "validation": 96, "known": min(recipe.known, 128)}
-    plan = replace(
-        ON_MNIST, quick={**ON_MNIST.quick, "steps": 468, "train_limit": 20_000}, smoke=few
-    )
+    plan = replace(ON_MNIST, smoke=few)
     return plan.experiment(ablation_name(variant, seed), f"{variant}, seed {seed}", recipe)
 
 
