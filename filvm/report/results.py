@@ -39,6 +39,8 @@ def results_table(workspace: Workspace, name: str) -> pd.DataFrame:
     """
     rows = results_rows().query("experiment == @name")
     metrics = workspace.run(name).metrics()
+    profile = workspace.profile  # a shorter training is no evidence that a level is out of reach
+    behind = "not reached" if profile == "full" else f"{profile} profile: not comparable"
     table = []
     for row in rows.itertuples():
         ours = value_at(metrics, row.path, name)
@@ -49,7 +51,7 @@ def results_table(workspace: Workspace, name: str) -> pd.DataFrame:
                 ahead = (
                     ours < float(row.report) if row.better == "lower" else ours > float(row.report)
                 )
-                verdict = "surpassed" if ahead else "not reached"
+                verdict = "surpassed" if ahead else behind
         table.append([row.section, row.what, report, text_of(ours, row.format), verdict])
     return pd.DataFrame(table, columns=["report's section", "what", "report", "ours", ""])
 

@@ -84,3 +84,9 @@ def test_ablations_have_mean_and_deviation_and_a_dash_where_nothing_is_measured(
     lines = ablations_markdown(table).splitlines()
     assert cells(lines[-2]) == ["b", "2.000 ± 1.414"]
     assert cells(lines[-1]) == ["a", "-"]
+
+
+def test_a_level_that_a_short_training_does_not_reach_is_not_comparable(trained_runs):
+    table = results_table(trained_runs, "vae-mnist")
+    assert "smoke profile: not comparable" in set(table[""])
+    assert "not reached" not in set(table[""])
