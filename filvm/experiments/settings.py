@@ -126,7 +126,7 @@ class Recipe:
             "epochs": 2,
             "batch_size": 64,
             "hidden_units": (32, 32),
-            "test_limit": 500,
+            "test_limit": 120,
         }
 
     def weights(self, attributes: Sequence[Attribute]) -> dict[str, float]:
@@ -187,7 +187,7 @@ class InvertibleRecipe(Recipe):
     learning_rate: Positive = 2e-3
 
     def smoke(self) -> dict[str, Any]:
-        small = {"num_mixing": 1, "num_couplings": 1, "test_limit": 200}
+        small = {"num_mixing": 1, "num_couplings": 1}
         return {**super().smoke(), **small, "coupling_units": (16,), "attribute_units": (16,)}
 
     def build(self, latent_dim: int, attributes: Sequence[Attribute]) -> Lens:
