@@ -73,11 +73,50 @@ def test_mean_difference_from_the_definition_is_below_a_hundredth_of_a_pixel(dig
     assert np.abs(difference).max() <= 0.2
 
 
-def test_strokes_on_the_border_are_measured_by_the_definition(digits):
-    images = np.stack([np.roll(image, shift, axis=1) for image in digits.images[:4] for shift in
-                       (5, 6, 8)])  # fmt: skip
+def test_strokes_that_end_at_the_border_are_measured_by_the_definition(digits):
+    images = np.stack([np.roll(image, shift, axis=1) for image in digits.images[:8] for shift in
+                       (4, 5, 6, 8)])  # fmt: skip
+    binary = morphometrics._binarise(morphometrics._upsample(images))
+    images = images[binary[:, :, -1].any(axis=1) & ~morphometrics._along_border(binary)]
+    assert len(images) >= 3
     expected = [by_definition(image) for image in images]
     np.testing.assert_allclose(stroke_thickness(images), expected, atol=0.15)
+
+
+def shifted(image, shift, axis):
+    """The image moved without wrapping."""
+    return ndimage.shift(image, np.eye(2, dtype=int)[axis] * shift, order=0)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_bar_along_the_border_is_as_thick_as_inside(axis, dtype):
+    inside = bar(4, height=20, size=28)
+    inside = (inside if axis else inside.T).astype(dtype) / (1 if dtype == np.uint8 else 255)
+    inside = inside.astype(dtype)
+    at_border = [shifted(inside, shift, axis) for shift in (-12, 12)]
+    assert all(image.sum() == inside.sum() for image in at_border)
+    measured = measure_shapes(np.stack([inside, *at_border]))
+    for name, values in measured.items():
+        tolerance = {"thickness": 0.15, "length": 3.0}.get(name, 0.05)  # ties of the medial axis
+        np.testing.assert_allclose(values[1:], values[0], atol=tolerance, err_msg=name)
+    steps = stroke_steps(at_border[0])
+    assert steps.thickness == pytest.approx(measured["thickness"][1])
+    assert steps.binary.shape == (4 * inside.shape[0], 4 * inside.shape[1])
+
+
+def test_a_bright_ground_is_named(digits):
+    with pytest.warns(UserWarning, match=r"1 of 3 images have a bright ground, .* number 1: .*255"):
+        stroke_thickness(np.stack([digits.images[0], 255 - digits.images[1], digits.images[2]]))
+    with pytest.warns(UserWarning, match="so pass 1 - images"):
+        measure_shapes(1 - digits.images[:2] / 255, "area")
+
+
+def test_one_measure_has_one_name(digits):
+    thickness = measure_shapes(digits.images[:3], "thickness")
+    np.testing.assert_array_equal(thickness["thickness"], stroke_thickness(digits.images[:3]))
+    with pytest.raises(ValueError, match=r"names has \['weight'\]"):
+        measure_shapes(digits.images[:3], "weight")
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (13, 40), (64, 20), (5, 1), (1, 9)])

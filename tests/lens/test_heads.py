@@ -1,5 +1,7 @@
 """The linear models p(s_j|z*): regions of the classes, and coordinates of values."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from filvm.lens.heads import LinearHead, ordered_softmax_start
+from filvm.lens.heads import LinearHead, chain_of_neighbours, ordered_softmax_start
 
 
 @given(classes=st.integers(2, 40))
@@ -75,3 +77,17 @@ def test_invalid_starts_are_refused():
         LinearHead(10, dimension=0, start="sorted")
     with pytest.raises(ValueError, match="expected a dimension of z\\* for start 'ordered'"):
         LinearHead(10, start="ordered")
+
+
+def test_hundreds_of_classes_are_ordered_in_a_second():
+    points = np.random.default_rng(0).permutation(200)[:, None] * 1.0
+    began = time.perf_counter()
+    order = chain_of_neighbours(points)
+    assert time.perf_counter() - began < 5
+    assert set(np.abs(np.diff(points[order, 0]))) == {1.0}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_few_classes_are_ordered(count):
+    points = np.array([[0.0], [5.0], [1.0]])[:count]
+    assert sorted(chain_of_neighbours(points)) == list(range(count))
