@@ -31,6 +31,7 @@ from filvm.lens.objective import (
 )
 from filvm.lens.training import check_at_least
 from filvm.vae.base import batch_noise
+from filvm.vae.sizes import check_sizes
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -88,6 +89,8 @@ class InvertibleLens(Lens):
         **kwargs: Any,
     ) -> None:
         super().__init__(latent_dim, side_information, latent_noise=latent_noise, **kwargs)
+        check_sizes(num_mixing=num_mixing, coupling_units=tuple(coupling_units))
+        check_sizes(attribute_units=tuple(attribute_units))
         self.num_mixing = num_mixing
         self.num_couplings = num_couplings
         self.coupling_units = list(coupling_units)

@@ -25,6 +25,7 @@ from filvm.data.side_information import (
 from filvm.lens.attributes import stack_tensors
 from filvm.serving.signatures import Served
 from filvm.vae.base import step_seed, update_metrics
+from filvm.vae.sizes import check_sizes
 
 BATCH_SIZE = 256  # of `fit` and `evaluate`
 
@@ -71,6 +72,7 @@ class TrainableLens(Served, keras.Model):
         check_at_least("latent_noise", latent_noise, 0)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
             raise TypeError(f"seed is {seed!r}; expected an integer: the default is 0")
+        check_sizes(hidden_units=tuple(hidden_units))
         self.hidden_units = list(hidden_units)
         self.attribute_weights = self._weights_by_name(attribute_weights)
         self.latent_noise = latent_noise

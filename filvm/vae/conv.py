@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from filvm.serving.signatures import require
 from filvm.vae.base import VAE, bernoulli_log_likelihood, gaussian_log_likelihood
+from filvm.vae.sizes import check_sizes
 
 layers = keras.layers
 
@@ -90,6 +91,8 @@ class ConvVAE(VAE):
         **kwargs: Any,
     ) -> None:
         image_shape, filters = tuple(image_shape), tuple(filters)
+        check_sizes(latent_dim=latent_dim, dense_units=dense_units)
+        check_sizes(filters=filters, image_shape=image_shape)
         scale = 2 ** len(filters)
         if len(image_shape) != 3 or image_shape[0] % scale or image_shape[1] % scale:
             raise ValueError(

@@ -25,6 +25,7 @@ from filvm.data.sequences import (
 from filvm.serving.signatures import require
 from filvm.vae.base import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
 from filvm.vae.recurrent import sequence_decoder, sequence_encoder
+from filvm.vae.sizes import check_sizes
 
 
 def padding_mask(x: tf.Tensor) -> tf.Tensor:
@@ -138,8 +139,8 @@ class SequenceVAE(VAE):
         for name, value in {**positive, "first_sd": first_sd, "last_sd": last_sd}.items():
             if not value > 0:
                 raise ValueError(f"{name} is {value}; expected a number > 0")
-        if max_length < 1:
-            raise ValueError(f"max_length is {max_length}; expected at least 1")
+        check_sizes(latent_dim=latent_dim, max_length=max_length, units=units)
+        check_sizes(dense_units=dense_units, context_units=context_units)
         super().__init__(
             sequence_encoder(max_length, latent_dim, units, dense_units, scale, step_scale),
             sequence_decoder(max_length, latent_dim, units, dense_units, context_units, scale),
