@@ -154,7 +154,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on_as_one_process_would(tmp_p
             time.sleep(0.01)
         workers.processes[1].kill()
         assert workers.processes[0].wait(120) == 75
-        _, about_worker = workers.said(0)  # the first is about the sample of digits
+        (about_worker,) = workers.said(0)
         assert "another worker has ended" in about_worker
 
     with Workers(tmp_path, arguments) as workers:
