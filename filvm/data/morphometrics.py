@@ -210,13 +210,18 @@ def _checked_images(images: np.ndarray) -> np.ndarray:
 
 
 def _warn_of_bright_ground(images: np.ndarray) -> None:
-    """Warn if the median pixel on the border is bright, in images with contrast."""
+    """Warn if the median pixel on the border is bright, in images with contrast.
+
+    An untrained VAE generates grey images of little contrast, which are not inverted.
+    """
     if not len(images):
         return
     dark, bright = images.min(axis=(1, 2)).astype(float), images.max(axis=(1, 2)).astype(float)
     edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
     border = np.median(np.concatenate(edges, axis=1), axis=1)
-    inverted = np.flatnonzero((bright > dark) & (border > dark + 0.75 * (bright - dark)))
+    contrast, largest_contrast = bright - dark, 255 if images.dtype == np.uint8 else 1
+    has_ground = (contrast > largest_contrast / 2) & (border > dark + 0.75 * contrast)
+    inverted = np.flatnonzero(has_ground)
     if len(inverted):
         largest = "255 - images" if images.dtype == np.uint8 else "1 - images"
         warnings.warn(
