@@ -310,4 +310,4 @@ class Lens(TrainableLens):
         def decoder(z: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"z": z}
 
-        return lens_signatures(self, z, tf.identity, decoder)
+        return lens_signatures(self, z, self.checked_input_tensors, decoder)

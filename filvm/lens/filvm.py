@@ -37,6 +37,7 @@ from filvm.lens.objective import (
 )
 from filvm.lens.training import check_at_least, dense_layers
 from filvm.vae.base import batch_noise, gaussian_log_likelihood, sample_gaussian
+from filvm.vae.model import batch_mean
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,9 @@ class ILVM(Lens):
             *(f"secondary_{name}" for name in self.keys),
         ]
 
-    def batch_losses(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch_losses(
+        self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         z = self.standardise(z)
         scaling = self.attribute_mean, self.attribute_scale
         known = encode_side_information(self.attributes, side, *scaling)
@@ -212,21 +215,27 @@ class ILVM(Lens):
         encoded = fill_missing(self.attributes, known, outputs, seed)
         posterior = self.posterior(z, encoded)
         terms = self.elbo_terms(posterior, z, encoded, seed)
-        losses = {name: tf.reduce_mean(terms[name]) for name in self.loss_names() if name in terms}
-        penalty, penalties = self.penalties(posterior, terms["z_star"], encoded)
+        losses = {
+            name: batch_mean(terms[name], weights) for name in self.loss_names() if name in terms
+        }
+        penalty, penalties = self.penalties(posterior, terms["z_star"], encoded, weights)
         losses.update(penalties)
-        elbo = tf.reduce_mean(objective(terms, self.beta, self.weights_by_key))
+        elbo = batch_mean(objective(terms, self.beta, self.weights_by_key), weights)
         losses["lens_loss"] = penalty - elbo
         if self.latent_noise:
             noise = batch_noise(tf.random.stateless_normal, z, seed + tf.constant([0, 2**30]))
             outputs = self.secondary_outputs(z + self.latent_noise * noise)
-        losses.update(known_losses(self.attributes, known, outputs, "secondary"))
+        losses.update(known_losses(self.attributes, known, outputs, "secondary", weights))
         losses["secondary_loss"] = tf.add_n([losses[f"secondary_{name}"] for name in self.keys])
         losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]
         return losses
 
     def penalties(
-        self, posterior: Posterior, z_star: tf.Tensor, encoded: Sequence[tf.Tensor]
+        self,
+        posterior: Posterior,
+        z_star: tf.Tensor,
+        encoded: Sequence[tf.Tensor],
+        weights: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The losses beyond equation (8): their weighted sum, and each by name. Here none."""
         return tf.zeros([]), {}
@@ -349,18 +358,22 @@ class FILVM(ILVM):
         return self.independence_weight > 0 and self.latent_dim > len(self.attributes)
 
     def penalties(
-        self, posterior: Posterior, z_star: tf.Tensor, encoded: Sequence[tf.Tensor]
+        self,
+        posterior: Posterior,
+        z_star: tf.Tensor,
+        encoded: Sequence[tf.Tensor],
+        weights: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Swap consistency and dependence: their weighted sum, and each by name."""
         total, losses = tf.zeros([]), {}
         if self.swap_weight:
             swapped = swap_attributes(z_star, len(self.attributes))
             outputs = self.secondary_outputs(self.generative(swapped)[0])
-            losses.update(swap_losses(self.attributes, encoded, outputs))
+            losses.update(swap_losses(self.attributes, encoded, outputs, weights))
             total += self.swap_weight * tf.add_n(list(losses.values()))
         if self._has_dependence():
             losses["dependence"] = sum(
-                free_dependence(self.attributes, codes, encoded)
+                free_dependence(self.attributes, codes, encoded, weights)
                 for codes in (z_star, posterior.center())
             )
             total += self.independence_weight * losses["dependence"]

@@ -31,6 +31,7 @@ from filvm.lens.objective import (
 )
 from filvm.lens.training import check_at_least
 from filvm.vae.base import batch_noise
+from filvm.vae.model import batch_mean
 from filvm.vae.sizes import check_sizes
 
 
@@ -152,7 +153,9 @@ class InvertibleLens(Lens):
         heads = [variable for head in self.heads for variable in head.trainable_variables]
         return [*self.flow.trainable_variables, *heads]
 
-    def batch_losses(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch_losses(
+        self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         attributes = self.attributes
         z = self.standardise(z)
         z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
@@ -160,28 +163,28 @@ class InvertibleLens(Lens):
         scaling = self.attribute_mean, self.attribute_scale
         known = encode_side_information(attributes, side, *scaling)
         losses = {
-            "log_prior": tf.reduce_mean(standard_normal_log_prob(z_star)),
-            "log_det": tf.reduce_mean(log_det),
+            "log_prior": batch_mean(standard_normal_log_prob(z_star), weights),
+            "log_det": batch_mean(log_det, weights),
         }
         total = -losses["log_prior"] - losses["log_det"]
         read = [head(z_star) for head in self.heads]
-        losses.update(known_losses(attributes, known, read, "head"))
+        losses.update(known_losses(attributes, known, read, "head", weights))
         for name, weight in self.weights_by_key.items():
             total += weight * losses[f"head_{name}"]
         label_logits = iter(logits)
         logits = [next(label_logits) if isinstance(a, Categorical) else None for a in attributes]
-        classified = known_losses(attributes, known, logits, "coupling")
+        classified = known_losses(attributes, known, logits, "coupling", weights)
         losses.update(classified)
         total += self.coupling_weight * sum(classified.values())
         outputs = self.secondary_outputs(z)
         if self.swap_weight:
             encoded = fill_missing(attributes, known, outputs, seed)
             generated = self.flow.inverse(swap_attributes(z_star, len(attributes)))
-            swaps = swap_losses(attributes, encoded, self.secondary_outputs(generated))
+            swaps = swap_losses(attributes, encoded, self.secondary_outputs(generated), weights)
             losses.update(swaps)
             total += self.swap_weight * tf.add_n(list(swaps.values()))
         losses["lens_loss"] = total
-        secondary = known_losses(attributes, known, outputs, "secondary")
+        secondary = known_losses(attributes, known, outputs, "secondary", weights)
         losses.update(secondary)
         losses["secondary_loss"] = tf.add_n(list(secondary.values()))
         losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]

@@ -18,6 +18,7 @@ import tensorflow as tf
 from filvm.data.side_information import Attribute, Categorical
 from filvm.lens.attributes import Encoded
 from filvm.vae.base import LOG_2_PI
+from filvm.vae.model import batch_mean
 
 
 def standard_normal_log_prob(z_star: tf.Tensor) -> tf.Tensor:
@@ -81,6 +82,7 @@ def known_losses(
     encoded: Sequence[Encoded],
     outputs: Sequence[tf.Tensor | None],
     prefix: str,
+    weights: tf.Tensor | None = None,
 ) -> dict[str, tf.Tensor]:
     """Mean of -log p(s_j|.) over the samples of the batch with a known s_j, 0 if there are none.
 
@@ -89,6 +91,7 @@ def known_losses(
         encoded: network input [batch, width] and where it is known, bool [batch, 1].
         outputs: logits [batch, classes] or scaled means [batch, 1]; None leaves an attribute out.
         prefix: of the names.
+        weights: of the samples, [batch]; all 1 by default.
 
     Returns:
         Scalars in nats, named <prefix>_<key of the attribute>.
@@ -98,6 +101,7 @@ def known_losses(
         if output is None:
             continue
         weight = tf.cast(known[:, 0], tf.float32)
+        weight = weight if weights is None else weight * weights
         log_likelihood = attribute_log_likelihood(attribute, inputs, output)
         losses[f"{prefix}_{attribute.key}"] = -tf.math.divide_no_nan(
             tf.reduce_sum(weight * log_likelihood), tf.reduce_sum(weight)
@@ -116,7 +120,10 @@ def swap_attributes(z_star: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def swap_losses(
-    attributes: Sequence[Attribute], encoded: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]
+    attributes: Sequence[Attribute],
+    encoded: Sequence[tf.Tensor],
+    outputs: Sequence[tf.Tensor],
+    weights: tf.Tensor | None = None,
 ) -> dict[str, tf.Tensor]:
     """Mean of -log q(s_j'|z'), the swap consistency of every attribute.
 
@@ -127,13 +134,17 @@ def swap_losses(
         attributes: in the order of the other arguments.
         encoded: s as network inputs, before the swap: [batch, width] each.
         outputs: logits or scaled means of the secondary recognition network for z'.
+        weights: of the samples, [batch]. z' has the smallest weight of the samples it is made of.
 
     Returns:
         Scalars in nats, named swap_<key of the attribute>.
     """
+    if weights is not None:
+        rolled = [tf.roll(weights, shift, axis=0) for shift in range(len(attributes) + 1)]
+        weights = tf.reduce_min(rolled, axis=0)
     return {
-        f"swap_{attribute.key}": -tf.reduce_mean(
-            attribute_log_likelihood(attribute, tf.roll(inputs, j + 1, axis=0), output)
+        f"swap_{attribute.key}": -batch_mean(
+            attribute_log_likelihood(attribute, tf.roll(inputs, j + 1, axis=0), output), weights
         )
         for j, (attribute, inputs, output) in enumerate(
             zip(attributes, encoded, outputs, strict=True)
@@ -141,9 +152,18 @@ def swap_losses(
     }
 
 
-def spread(x: tf.Tensor) -> tf.Tensor:
-    """Standard deviation of each column of x [n, d]; its gradient is 0 for a constant column."""
-    return tf.sqrt(tf.maximum(tf.math.reduce_variance(x, axis=0), 1e-12))
+def spread(x: tf.Tensor, included: tf.Tensor | None = None) -> tf.Tensor:
+    """Standard deviation of each column of x [n, d]; its gradient is 0 for a constant column.
+
+    `included` [n] is 1 for the rows that count and 0 for the others.
+    """
+    if included is None:
+        variance = tf.math.reduce_variance(x, axis=0)
+    else:
+        share = tf.math.divide_no_nan(included, tf.reduce_sum(included))[:, tf.newaxis]
+        mean = tf.reduce_sum(share * x, axis=0)
+        variance = tf.reduce_sum(share * tf.square(x - mean), axis=0)
+    return tf.sqrt(tf.maximum(variance, 1e-12))
 
 
 def gaussian_kernel(x: tf.Tensor, widths: Sequence[float] = (0.7, 1.5, 3.0)) -> tf.Tensor:
@@ -152,7 +172,7 @@ def gaussian_kernel(x: tf.Tensor, widths: Sequence[float] = (0.7, 1.5, 3.0)) -> 
     return tf.add_n([tf.exp(-squared / (2.0 * width**2)) for width in widths]) / len(widths)
 
 
-def dependence(k_x: tf.Tensor, k_y: tf.Tensor) -> tf.Tensor:
+def dependence(k_x: tf.Tensor, k_y: tf.Tensor, included: tf.Tensor | None = None) -> tf.Tensor:
     """Statistical dependence of two variables x and y, from their kernel matrices [n, n].
 
         HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y))
@@ -160,10 +180,11 @@ def dependence(k_x: tf.Tensor, k_y: tf.Tensor) -> tf.Tensor:
     with the unbiased estimate of the Hilbert-Schmidt independence criterion (Song et al. 2007,
     arXiv:0704.2668, equation 5): 0 on average for independent variables at any n, and 1 for a
     variable and itself. No gradient flows through the denominator. Returns a scalar, 0 for fewer
-    than 4 samples.
+    than 4 samples. `included` [n] is 1 for the samples that count and 0 for the others.
     """
-    enough = tf.shape(k_x)[0] >= 4
-    n = tf.where(enough, tf.cast(tf.shape(k_x)[0], k_x.dtype), 4.0)
+    count = tf.cast(tf.shape(k_x)[0], k_x.dtype) if included is None else tf.reduce_sum(included)
+    enough = count >= 4
+    n = tf.where(enough, count, 4.0)
 
     def hsic(k: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
         sums, other_sums = tf.reduce_sum(k, axis=1), tf.reduce_sum(other, axis=1)
@@ -175,13 +196,18 @@ def dependence(k_x: tf.Tensor, k_y: tf.Tensor) -> tf.Tensor:
         return total / (n * (n - 3.0))
 
     without_diagonal = 1.0 - tf.eye(tf.shape(k_x)[0], dtype=k_x.dtype)
+    if included is not None:
+        without_diagonal *= included[:, tf.newaxis] * included
     k_x, k_y = k_x * without_diagonal, k_y * without_diagonal
     scale = tf.sqrt(tf.maximum(hsic(k_x, k_x), 1e-3) * tf.maximum(hsic(k_y, k_y), 1e-3))
     return tf.where(enough, hsic(k_x, k_y) / tf.stop_gradient(scale), 0.0)
 
 
 def free_dependence(
-    attributes: Sequence[Attribute], z_star: tf.Tensor, encoded: Sequence[tf.Tensor]
+    attributes: Sequence[Attribute],
+    z_star: tf.Tensor,
+    encoded: Sequence[tf.Tensor],
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """`dependence` of each attribute and the dimensions that no attribute owns, summed.
 
@@ -193,12 +219,14 @@ def free_dependence(
         attributes: attribute j owns dimension j.
         z_star: [batch, d]. The first 256 rows count, because the cost is quadratic.
         encoded: s as network inputs, [batch, width] each.
+        weights: of the samples, [batch]. Samples with a weight > 0 count, and all the same.
 
     Returns:
         A scalar.
     """
     free = z_star[:256, len(attributes) :]
-    free_kernel = gaussian_kernel(free / (spread(free) + 1e-3))
+    included = None if weights is None else tf.cast(weights[:256] > 0, free.dtype)
+    free_kernel = gaussian_kernel(free / (spread(free, included) + 1e-3))
     total = tf.zeros([])
     for attribute, inputs in zip(attributes, encoded, strict=True):
         inputs = inputs[:256]
@@ -206,5 +234,5 @@ def free_dependence(
             attribute_kernel = tf.matmul(inputs, inputs, transpose_b=True)
         else:
             attribute_kernel = gaussian_kernel(inputs, [1.0])
-        total += dependence(free_kernel, attribute_kernel)
+        total += dependence(free_kernel, attribute_kernel, included)
     return total

@@ -51,10 +51,7 @@ class LensPipeline(Served, keras.Model):
             )
         self.vae = vae
         self.lens = lens
-        example = tf.zeros([1, *vae.observation_spec.shape[1:]])
-        if not vae.built:
-            vae(example)
-        self(example)  # sets the input's shape in Keras
+        self(tf.zeros([1, *vae.observation_spec.shape[1:]]))  # sets the input's shape in Keras
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """x -> z*, deterministic, with inferred side information."""

@@ -23,8 +23,8 @@ from filvm.data.side_information import (
     stack_side_information,
 )
 from filvm.lens.attributes import stack_tensors
-from filvm.serving.signatures import Served
-from filvm.vae.base import step_seed, update_metrics
+from filvm.serving.signatures import require, require_values
+from filvm.vae.model import CheckedModel, batch_weights, step_seed, update_metrics
 from filvm.vae.sizes import check_sizes
 
 BATCH_SIZE = 256  # of `fit` and `evaluate`
@@ -36,6 +36,12 @@ def check_at_least(name: str, value: float, least: float) -> None:
         raise ValueError(f"{name} is {value!r}; expected a number >= {least}")
 
 
+def check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless the batches of a dataset have a value for every attribute."""
+    if sorted(values) != sorted(names):
+        raise ValueError(f"the dataset has the names {sorted(values)}; expected {sorted(names)}")
+
+
 def dense_layers(tensor: tf.Tensor, units: Sequence[int]) -> tf.Tensor:
     """Dense layers with ReLU, the hidden layers of the networks of a lens."""
     for index, size in enumerate(units, start=1):
@@ -43,7 +49,7 @@ def dense_layers(tensor: tf.Tensor, units: Sequence[int]) -> tf.Tensor:
     return tensor
 
 
-class TrainableLens(Served, keras.Model):
+class TrainableLens(CheckedModel):
     """A lens without its map z <-> z*: attributes, units of z and s, q(s|z), and training.
 
     The arguments are those of `filvm.lens.base.Lens`, which also lists the methods and attributes
@@ -51,6 +57,7 @@ class TrainableLens(Served, keras.Model):
     """
 
     default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
+    default_batch_size = BATCH_SIZE
     precision: ClassVar[Any] = np.float32  # of the z and z* that methods on arrays return
 
     def __init__(
@@ -89,6 +96,7 @@ class TrainableLens(Served, keras.Model):
         self.attribute_mean = constant("attribute_mean", [attributes], "zeros", "float64")
         self.attribute_scale = constant("attribute_scale", [attributes], "ones", "float64")
         self.adapted = constant("adapted", [], "zeros")
+        self._count_steps()
 
     def _weights_by_name(self, weights: float | Mapping[str, float] | None) -> dict[str, float]:
         by_name = {a.name: self.default_weights[type(a)] for a in self.attributes}
@@ -127,11 +135,13 @@ class TrainableLens(Served, keras.Model):
 
     # Tensors.
 
-    def batch_losses(self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch_losses(
+        self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Scalar losses by name: means over the batch of z [n, d] and side [n, attributes].
 
-        `lens_loss` trains `lens_variables`, `secondary_loss` the secondary network, and `loss` is
-        their sum.
+        `weights` [n] makes them weighted means (`filvm.vae.model.batch_mean`). `lens_loss`
+        trains `lens_variables`, `secondary_loss` the secondary network, and `loss` is their sum.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method batch_losses")
 
@@ -166,7 +176,8 @@ class TrainableLens(Served, keras.Model):
             z: latents [n, d].
             side_information: values [n] by name, as in `fit`.
         """
-        self._set_units(*self._prepare(z, side_information))
+        z, side = self.checked_arrays(z, side_information)
+        self._set_units(z, side.numpy())
 
     def _set_units(self, z: np.ndarray, side: np.ndarray) -> None:
         mean, deviation = z.mean(axis=0, dtype=np.float64), z.std(axis=0, dtype=np.float64)
@@ -180,25 +191,17 @@ class TrainableLens(Served, keras.Model):
         self.attribute_scale.assign(attribute_scale)
         self.adapted.assign(1.0)
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        *,
-        validation_data: Any = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train on latents and side information. The first `fit` sets the units of z and s.
 
         Args:
-            x: latents z [n, latent_dim] in the VAE's units, or a `tf.data.Dataset` of batches
-                (z, dictionary).
+            x: latents z [n, latent_dim] in the VAE's units; or a `tf.data.Dataset`, a generator or
+                a `keras.utils.Sequence` of batches (z, dictionary) or (z, dictionary, weights).
             y: values [n] by name for every attribute, -1 (categorical) or nan (continuous) where
-                missing; None with a dataset.
-            batch_size: 256 by default; a dataset has its own.
-            validation_data: a pair (z, dictionary), or a `tf.data.Dataset` as for `x`.
-            kwargs: of `keras.Model.fit`.
+                missing; None if x has batches.
+            args, kwargs: of `keras.Model.fit`. `batch_size` is 256 by default, `validation_data` a
+                pair (z, dictionary) or batches as for `x`, and `sample_weight` [n] makes every loss
+                a weighted mean.
 
         Returns:
             The losses by epoch.
@@ -206,47 +209,75 @@ class TrainableLens(Served, keras.Model):
         Raises:
             TypeError or ValueError that names the array, the attribute and the row at fault.
         """
-        x, y = self._prepare(x, y)
-        if not self.adapted.numpy():
-            self._set_units(*(_joined(x) if isinstance(x, tf.data.Dataset) else (x, y)))
-        if not isinstance(x, tf.data.Dataset):
-            kwargs["batch_size"] = batch_size or BATCH_SIZE
-        if isinstance(validation_data, tuple):
-            arrays = self._prepare(*validation_data)
-            validation_data = tf.data.Dataset.from_tensor_slices(arrays)
-            validation_data = validation_data.batch(batch_size or BATCH_SIZE)
-        elif validation_data is not None:
-            validation_data, _ = self._prepare(validation_data, None)
-        return super().fit(x, y, validation_data=validation_data, **kwargs)
+        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """The losses on data as in `fit`; arguments and result as in `keras.Model.evaluate`."""
-        x, y = self._prepare(x, y)
-        if not isinstance(x, tf.data.Dataset):
-            kwargs.setdefault("batch_size", BATCH_SIZE)
-        return super().evaluate(x, y, **kwargs)
+    def before_training(self, x: Any, y: Any, weights: Any) -> None:
+        """Set the units of z and s, if `adapt` or an earlier `fit` has not."""
+        if self.adapted.numpy():
+            return
+        if isinstance(x, tf.data.Dataset | keras.utils.Sequence):
+            x, y, weights = _joined(x)
+        if not isinstance(x, np.ndarray):
+            raise ValueError(
+                f"the units of z and s are not set, and the training data are a "
+                f"{type(x).__name__}; expected arrays or a finite dataset for the first fit: call "
+                "adapt(z, side_information) before"
+            )
+        y = np.asarray(y)
+        if weights is not None and (weights > 0).any():
+            x, y = x[weights > 0], y[weights > 0]
+        self._set_units(x, y)
 
-    def _prepare(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Checked arrays z and side [n, attributes]; or a dataset of both, and None."""
+    # Data of `fit`, `evaluate` and `predict`: see `filvm.vae.batches`.
 
-        def stacked(z: tf.Tensor, side: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            if isinstance(side, Mapping):  # else Keras evaluates a dataset that `fit` prepared
-                side = stack_tensors(self.attributes, side, indices=False)
-            return tf.cast(z, tf.float32), side
+    def checked_inputs(self, x: Any) -> np.ndarray:
+        return self.check_latents(x)
 
-        if isinstance(x, tf.data.Dataset):
-            return x.map(stacked), None
+    def checked_arrays(self, x: Any, y: Any) -> tuple[np.ndarray, tf.Tensor]:
         z = self.check_latents(x)
-        return z, stack_side_information(self.attributes, y, len(z), require_all=True)
+        side = stack_side_information(self.attributes, y, len(z), require_all=True)
+        return z, tf.constant(side)  # a tensor, because Keras rounds arrays to float32
+
+    def checked_input_tensors(self, x: tf.Tensor) -> tf.Tensor:
+        z = tf.cast(x, tf.float32)
+        require(tf.math.is_finite(z), "z must hold finite numbers")
+        return z
+
+    def checked_tensors(self, x: tf.Tensor, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        if y is None:
+            raise TypeError(
+                "the dataset has no side information; expected batches (z, dictionary) with the "
+                f"names {self.names}"
+            )
+        if isinstance(y, Mapping):
+            check_names(self.names, y)
+            require_values(
+                [
+                    (a.name, a, y[a.name])
+                    for a in self.attributes
+                    if isinstance(a, Continuous) or isinstance(a.classes, int)
+                ]
+            )
+            y = stack_tensors(self.attributes, y, indices=False)
+        return self.checked_input_tensors(x), y
+
+    def check_spec(self, x: Any) -> None:
+        shape = getattr(x, "shape", None)
+        if shape is None or not shape.is_compatible_with([None, self.latent_dim]):
+            raise ValueError(
+                f"the dataset's z has shape {shape}; expected batches [n, {self.latent_dim}], in "
+                "pairs (z, dictionary of side information)"
+            )
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         z, side, _ = keras.utils.unpack_x_y_sample_weight(data)
+        weights = batch_weights(data)
         # Gradients are summed over the replicas, so each one minimises its share of the mean.
         replicas = self.distribute_strategy.num_replicas_in_sync
         with tf.GradientTape(persistent=True) as tape:
-            losses = self.batch_losses(z, side, step_seed(self))
-            lens_share = losses["lens_loss"] / replicas
-            secondary_share = losses["secondary_loss"] / replicas
+            losses, penalty = self._losses_and_penalty(z, side, step_seed(self), weights)
+            lens_share = (losses["lens_loss"] + penalty) / replicas
+            secondary_share = (losses["secondary_loss"] + penalty) / replicas
         steps = []
         for loss, variables in (
             (lens_share, self.lens_variables),
@@ -254,13 +285,24 @@ class TrainableLens(Served, keras.Model):
         ):
             steps += zip(tape.gradient(loss, variables), variables, strict=True)
         self.optimizer.apply_gradients(steps)
-        return update_metrics(self.trackers, losses, z)
+        self.steps.assign_add(1)
+        return update_metrics(self.trackers, losses, z, weights)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         z, side, _ = keras.utils.unpack_x_y_sample_weight(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
-        losses = self.batch_losses(z, side, tf.constant([self.seed, -1], tf.int32))
-        return update_metrics(self.trackers, losses, z)
+        seed, weights = tf.constant([self.seed, -1], tf.int32), batch_weights(data)
+        losses, _ = self._losses_and_penalty(z, side, seed, weights)
+        return update_metrics(self.trackers, losses, z, weights)
+
+    def _losses_and_penalty(
+        self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor | float]:
+        losses = self.batch_losses(z, side, seed, weights)
+        penalty = self.penalty()
+        if self.losses:
+            losses = {**losses, "loss": losses["loss"] + penalty}
+        return losses, penalty
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -306,12 +348,16 @@ class TrainableLens(Served, keras.Model):
         return cls(**{**config, "side_information": side_information})
 
 
-def _joined(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """z and side information of all batches of a dataset."""
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(
-            "the dataset is infinite; expected a finite one for the first fit: "
-            "call adapt(z, side_information) before"
-        )
-    z, side = zip(*dataset.as_numpy_iterator(), strict=True)
-    return np.concatenate(z), np.concatenate(side)
+def _joined(batches: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """z, side information and weights of all batches of a dataset or a `keras.utils.Sequence`."""
+    if isinstance(batches, tf.data.Dataset):
+        if batches.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "the dataset is infinite; expected a finite one for the first fit: "
+                "call adapt(z, side_information) before"
+            )
+        parts = list(batches.as_numpy_iterator())
+    else:
+        parts = [batches[index] for index in range(len(batches))]
+    joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return joined[0], joined[1], joined[2] if len(joined) > 2 else None

@@ -8,12 +8,12 @@ on the server too; the client gets INVALID_ARGUMENT (HTTP 400) with one sentence
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from filvm.data.side_information import Categorical
+from filvm.data.side_information import Attribute, Categorical
 
 Tensors = dict[str, tf.Tensor]
 Signature = tf.types.experimental.GenericFunction
@@ -82,6 +82,7 @@ def vae_signatures(vae: Any) -> dict[str, Signature]:
 
     @signature(z)
     def decode(inputs: Tensors) -> Tensors:
+        require(tf.math.is_finite(inputs["z"]), "z must hold finite numbers")
         return vae.named(vae.observation(vae.decoder(inputs["z"])))
 
     return {
@@ -128,12 +129,13 @@ def lens_signatures(
     @signature(observed, *attributes)
     def encode_with_side_information(inputs: Tensors) -> Tensors:
         z = encoder(inputs[observed.name])
-        _require_labels(lens.attributes, inputs)
         by_name = {attribute.name: inputs[attribute.key] for attribute in lens.attributes}
+        require_values([(a.key, a, inputs[a.key]) for a in lens.attributes])
         return _encoded(lens, z, lens.side_information_tensors(by_name))
 
     @signature(z_star)
     def decode(inputs: Tensors) -> Tensors:
+        require(tf.math.is_finite(inputs["z_star"]), "z_star must hold finite numbers")
         return decoder(lens.generate_tensors(inputs["z_star"]))
 
     @signature(observed, dimension, value)
@@ -167,16 +169,25 @@ def _encoded(lens: Any, z: tf.Tensor, side: tf.Tensor) -> Tensors:
     return outputs
 
 
-def _require_labels(attributes: Any, values: Mapping[str, tf.Tensor]) -> None:
-    """Fail, in the graph, if a label is neither a class, nor -1, nor nan."""
-    for attribute in attributes:
+def require_values(columns: Sequence[tuple[str, Attribute, tf.Tensor]]) -> None:
+    """Fail, in the graph, if a label is neither an index, -1 nor nan, or a number is infinite.
+
+    Args:
+        columns: of every attribute its name in messages, itself, and its values [n].
+    """
+    for name, attribute, values in columns:
+        values = tf.cast(values, tf.float64)
         if isinstance(attribute, Categorical):
-            label, last = values[attribute.key], attribute.num_classes - 1
+            last = attribute.num_classes - 1
             require(
-                tf.math.is_nan(label)
-                | (label == -1)
-                | ((label >= 0) & (label <= last) & (label == tf.floor(label))),
-                f"{attribute.key} must hold labels from 0 to {last}, or -1 where missing",
+                tf.math.is_nan(values)
+                | (values == -1)
+                | ((values >= 0) & (values <= last) & (values == tf.floor(values))),
+                f"{name} must hold labels from 0 to {last}, or -1 where missing",
+            )
+        else:
+            require(
+                ~tf.math.is_inf(values), f"{name} must hold finite numbers, or nan where missing"
             )
 
 

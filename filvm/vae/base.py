@@ -8,14 +8,17 @@ arXiv:1312.6114. The KL term is multiplied by `beta` (Higgins et al. 2017).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.serving.signatures import Served, vae_signatures
+from filvm.serving.signatures import require, vae_signatures
+from filvm.vae.batches import require_tf_keras
+from filvm.vae.model import CheckedModel, batch_mean, batch_weights, step_seed, update_metrics
 
 PREDICT_BATCH = 1024  # rows per call of a network on arrays
 LOG_2_PI = float(np.log(2.0 * np.pi))
@@ -101,37 +104,6 @@ def sample_gaussian(z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor) ->
     return z_mean + tf.exp(0.5 * z_log_var) * epsilon
 
 
-def step_seed(model: keras.Model) -> tf.Tensor:
-    """The int32 [2] seed of a training step, a function of the model's seed and the step alone.
-
-    A run that was interrupted and resumed therefore draws the same noise as one that was not.
-    """
-    step = tf.cast(model.optimizer.iterations, tf.int32)
-    return tf.stack([tf.constant(model.seed, tf.int32), step])
-
-
-def update_metrics(
-    trackers: Sequence[keras.metrics.Mean], losses: Mapping[str, tf.Tensor], batch: Any
-) -> dict[str, tf.Tensor]:
-    """Add the losses of a batch to the trackers of their names, weighted by the batch's size.
-
-    Args:
-        trackers: a mean per loss.
-        losses: scalars by name.
-        batch: a tensor, or a structure of tensors, [batch, ...] each.
-
-    Returns:
-        The means so far, by name.
-    """
-    size = tf.shape(tf.nest.flatten(batch)[0])[0]
-    # The share of a replica may be empty in the last batch, and its losses are nan then.
-    some = tf.cast(size > 0, tf.float32)
-    for tracker in trackers:
-        loss = tf.math.multiply_no_nan(losses[tracker.name], some)
-        tracker.update_state(loss, sample_weight=size)
-    return {tracker.name: tracker.result() for tracker in trackers}
-
-
 def in_batches(
     network: keras.Model,
     x: np.ndarray,
@@ -144,12 +116,15 @@ def in_batches(
     As `predict`, in up to half the time, because it does not start an input pipeline. `prepare` is
     applied to each batch, so that a memory map is never converted as a whole.
     """
-    batches = (x[start : start + batch_size] for start in range(0, max(len(x), 1), batch_size))
+    if not len(x):  # a convolution refuses an empty batch
+        one = np.zeros((1, *x.shape[1:]), np.float32)
+        return tf.nest.map_structure(lambda array: array[:0], network.predict_on_batch(one))
+    batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
     parts = [network.predict_on_batch(prepare(batch)) for batch in batches]
     return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-class VAE(Served, keras.Model):
+class VAE(CheckedModel):
     """A variational autoencoder from two functional models.
 
     Args:
@@ -163,6 +138,8 @@ class VAE(Served, keras.Model):
     `predict` reconstructs. The metrics, in nats per sample, are
 
         loss = reconstruction_loss + beta * kl_loss
+
+    and the loss also has the regularisation losses of the layers, if they have any.
     """
 
     def __init__(
@@ -177,6 +154,8 @@ class VAE(Served, keras.Model):
         super().__init__(**kwargs)
         if not beta >= 0:
             raise ValueError(f"beta is {beta}; expected a number >= 0")
+        require_tf_keras(encoder, "encoder")
+        require_tf_keras(decoder, "decoder")
         self.encoder = encoder
         self.decoder = decoder
         self.latent_dim = int(decoder.input_shape[-1])
@@ -185,6 +164,10 @@ class VAE(Served, keras.Model):
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")
         self.kl_tracker = keras.metrics.Mean(name="kl_loss")
+        self._count_steps()
+        # The networks are built, so that summary() and load_weights() work before the first call.
+        self.built = True
+        self._set_save_spec(self.observation_spec)
 
     # Methods of the subclass.
 
@@ -216,11 +199,19 @@ class VAE(Served, keras.Model):
             "kl": gaussian_kl(z_mean, z_log_var),
         }
 
-    def batch_losses(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Means over the batch: `loss`, `reconstruction_loss` and `kl_loss`, scalars in nats."""
+    def batch_losses(
+        self, x: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Means over the batch: `loss`, `reconstruction_loss` and `kl_loss`, scalars in nats.
+
+        Args:
+            x: [batch, ...].
+            seed: of the draw of z, int32 [2].
+            weights: of the samples, [batch]; see `filvm.vae.model.batch_mean`.
+        """
         terms = self.elbo_terms(x, seed)
-        reconstruction = -tf.reduce_mean(terms["log_likelihood"])
-        kl = tf.reduce_mean(tf.reduce_sum(terms["kl"], axis=-1))
+        reconstruction = -batch_mean(terms["log_likelihood"], weights)
+        kl = batch_mean(tf.reduce_sum(terms["kl"], axis=-1), weights)
         return {
             "loss": reconstruction + self.beta * kl,
             "reconstruction_loss": reconstruction,
@@ -237,19 +228,37 @@ class VAE(Served, keras.Model):
         return tf.cast(x, tf.float32)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x = self.unpack_observations(data)
+        x, weights = self.unpack_observations(data), batch_weights(data)
         with tf.GradientTape() as tape:
-            losses = self.batch_losses(x, step_seed(self))
+            losses = self._losses_and_penalty(x, step_seed(self), weights)
             # Gradients are summed over the replicas, so each one minimises its share of the mean.
             share = losses["loss"] / self.distribute_strategy.num_replicas_in_sync
         self.optimizer.minimize(share, self.trainable_variables, tape=tape)
-        return update_metrics(self.metrics, losses, x)
+        self.steps.assign_add(1)
+        return update_metrics(self.metrics, losses, x, weights)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        x = self.unpack_observations(data)
+        x, weights = self.unpack_observations(data), batch_weights(data)
         # The same noise at every evaluation: epochs differ by their weights alone.
-        losses = self.batch_losses(x, tf.constant([self.seed, -1], tf.int32))
-        return update_metrics(self.metrics, losses, x)
+        seed = tf.constant([self.seed, -1], tf.int32)
+        losses = self._losses_and_penalty(x, seed, weights)
+        return update_metrics(self.metrics, losses, x, weights)
+
+    def _losses_and_penalty(
+        self, x: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        if weights is None:
+            losses = self.batch_losses(x, seed)
+        elif "weights" in inspect.signature(self.batch_losses).parameters:
+            losses = self.batch_losses(x, seed, weights)
+        else:
+            raise TypeError(
+                f"batch_losses of {type(self).__name__} has no argument weights; expected "
+                "batch_losses(x, seed, weights=None) for a training with sample_weight"
+            )
+        if self.losses:
+            losses = {**losses, "loss": losses["loss"] + self.penalty()}
+        return losses
 
     # Methods for users.
 
@@ -260,8 +269,9 @@ class VAE(Served, keras.Model):
 
     def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x [n, ...] -> z_mean and z_log_var, float32 [n, latent_dim] each."""
+        x = np.asarray(x)
         self.check_observations(x)
-        z_mean, z_log_var = in_batches(self.encoder, np.asarray(x))
+        z_mean, z_log_var = in_batches(self.encoder, x)
         return z_mean, z_log_var
 
     def decode(self, z: np.ndarray) -> Any:
@@ -273,6 +283,11 @@ class VAE(Served, keras.Model):
         z = np.asarray(z, np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"z has shape {list(z.shape)}; expected [n, {self.latent_dim}]")
+        finite = np.isfinite(z).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"z is not finite at row {int((~finite).argmax())}; expected numbers within float32"
+            )
         return in_batches(self.decoder, z)
 
     def reconstruct(self, x: np.ndarray, *, sampled: bool = False, seed: int = 0) -> Any:
@@ -302,23 +317,33 @@ class VAE(Served, keras.Model):
                 f"for this {type(self).__name__}"
             )
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does.
+    # Data of `fit`, `evaluate` and `predict`: see `filvm.vae.batches`.
 
-        Args:
-            x: observations [n, ...], or a `tf.data.Dataset` of batches, whose shape and type are
-                checked, but not its values.
-            args, kwargs: of `keras.Model.fit`.
+    def checked_inputs(self, x: Any) -> np.ndarray:
+        """Observations as an array [n, ...] that the model takes."""
+        x = np.asarray(x)
+        self.check_observations(x)
+        if not len(x):
+            raise ValueError(f"x has shape {list(x.shape)}; expected at least one observation")
+        return x
 
-        Returns:
-            The losses by epoch.
-        """
-        for data in (x, kwargs.get("validation_data")):
-            if isinstance(data, tf.data.Dataset):
-                self.check_observations(tf.nest.flatten(data.element_spec)[0])
-            elif isinstance(data, np.ndarray):
-                self.check_observations(data)
-        return super().fit(x, *args, **kwargs)
+    def checked_arrays(self, x: Any, y: Any) -> tuple[np.ndarray, Any]:
+        return self.checked_inputs(x), y
+
+    def checked_input_tensors(self, x: tf.Tensor) -> tf.Tensor:
+        self.check_tensors(tf.cast(x, tf.float32))
+        return x
+
+    def checked_tensors(self, x: tf.Tensor, y: Any) -> tuple[tf.Tensor, Any]:
+        return self.checked_input_tensors(x), y
+
+    def check_spec(self, x: Any) -> None:
+        if not isinstance(x, tf.TensorSpec):
+            raise TypeError(
+                f"the dataset has a {type(x).__name__} as its first part; expected batches of "
+                "observations, or of (observations, y, weights)"
+            )
+        self.check_observations(x)
 
     # Saving and serving.
 
@@ -328,7 +353,11 @@ class VAE(Served, keras.Model):
         return tf.TensorSpec(self.encoder.inputs[0].shape, tf.float32, self.encoder.input_names[0])
 
     def check_tensors(self, x: tf.Tensor) -> None:
-        """Add to the graph of a signature the checks of `check_observations` on values."""
+        """Add to the graph of a signature or dataset the checks of `check_observations` on values.
+
+        Here: all values are finite.
+        """
+        require(tf.math.is_finite(x), f"{self.observation_spec.name} must hold finite numbers")
 
     def named(self, observed: Any) -> dict[str, tf.Tensor]:
         """Observations under the names of the signatures' outputs, float32."""
@@ -336,9 +365,3 @@ class VAE(Served, keras.Model):
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         return vae_signatures(self)
-
-    def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
-        """As `Served.save`."""
-        if self._saved_model_inputs_spec is None:  # training does not call the whole model
-            self(tf.zeros((1, *self.encoder.input_shape[1:])))
-        super().save(filepath, *args, **kwargs)

@@ -15,6 +15,8 @@ from filvm.vae.sizes import check_sizes
 
 layers = keras.layers
 
+TOLERANCE = 1e-6  # of pixels beyond [0, 1], from rounding
+
 
 def conv_encoder(
     image_shape: Sequence[int], latent_dim: int, filters: Sequence[int], dense_units: int
@@ -134,20 +136,25 @@ class ConvVAE(VAE):
         dtype = getattr(x, "dtype", None)
         if dtype is not None and not tf.as_dtype(dtype).is_floating:
             raise ValueError(
-                f"the images are {tf.as_dtype(dtype).name}; expected float32: "
-                "use `filvm.data.to_float`, which scales 0..255 to [0, 1]"
+                f"the images are {tf.as_dtype(dtype).name}; expected float32 in [0, 1]: divide "
+                "them by 255, images / np.float32(255) (`filvm.data.to_float` does it for gray "
+                "images [n, height, width])"
             )
         if not isinstance(x, np.ndarray) or not x.size:
             return
         low, high = x.min(), x.max()
         if not (low >= tf.float32.min and high <= tf.float32.max):
             raise ValueError("pixels are nan or infinite; expected finite ones: remove them")
-        if self.likelihood == "bernoulli" and (low < 0 or high > 1):
+        if self.likelihood == "bernoulli" and (low < -TOLERANCE or high > 1 + TOLERANCE):
             raise ValueError(
                 f"pixels range from {low:g} to {high:g}; expected [0, 1] for the Bernoulli "
-                "likelihood: rescale them, or use likelihood='gaussian'"
+                "likelihood: divide them by 255 if they are bytes, or use likelihood='gaussian'"
             )
 
     def check_tensors(self, x: tf.Tensor) -> None:
+        super().check_tensors(x)
         if self.likelihood == "bernoulli":
-            require((x >= 0) & (x <= 1), "images must have pixels in [0, 1]: divide them by 255")
+            require(
+                (x >= -TOLERANCE) & (x <= 1 + TOLERANCE),
+                "images must have pixels in [0, 1]: divide them by 255",
+            )

@@ -24,6 +24,7 @@ from filvm.data.sequences import (
 )
 from filvm.serving.signatures import require
 from filvm.vae.base import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
+from filvm.vae.model import batch_mean
 from filvm.vae.recurrent import sequence_decoder, sequence_encoder
 from filvm.vae.sizes import check_sizes
 
@@ -75,7 +76,7 @@ class SequenceVAE(VAE):
             neighbours; each about the size of the largest.
         first_sd, last_sd: standard deviation of the Gaussian likelihood, in the numbers' units. It
             falls from the first to the last, which makes the training stable and then exact. It is
-            a function of the optimiser's step count, so that a resumed run continues it.
+            a function of `steps`, which is saved with the weights: a loaded model continues it.
         annealing_steps: training steps from the first to the last; 0 uses `last_sd` throughout.
         length_weight: of the length's likelihood in the loss. With a small sd, the numbers would
             outweigh the length by far.
@@ -183,9 +184,7 @@ class SequenceVAE(VAE):
         """Standard deviation of p(number|z) at the current training step, in the numbers' units."""
         if getattr(self, "optimizer", None) is None:
             return tf.constant(self.last_sd)
-        return annealed_sd(
-            self.optimizer.iterations, self.first_sd, self.last_sd, self.annealing_steps
-        )
+        return annealed_sd(self.steps, self.first_sd, self.last_sd, self.annealing_steps)
 
     def log_likelihoods(self, x: tf.Tensor, decoded: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """ln p(numbers|z) and ln p(length|z), each [batch]."""
@@ -211,36 +210,39 @@ class SequenceVAE(VAE):
         Returns:
             `log_likelihood` [batch] and `kl` [batch, latent_dim], as in `VAE`;
             `number_log_likelihood` and `length_log_likelihood` [batch], which add up to the first;
-            and `absolute_error`, a scalar: the mean over the numbers of the batch.
+            and `absolute_error` of every number, 0 at the padding, [batch, max_length, 1].
         """
         z_mean, z_log_var = self.encoder(x, training=True)
         decoded = self.decoder(sample_gaussian(z_mean, z_log_var, seed), training=True)
         numbers, length = self.log_likelihoods(x, decoded)
-        mask = padding_mask(x)
-        errors = tf.reduce_sum(mask * tf.abs(x - decoded[0]))
         return {
             "log_likelihood": numbers + length,
             "kl": gaussian_kl(z_mean, z_log_var),
             "number_log_likelihood": numbers,
             "length_log_likelihood": length,
-            "absolute_error": tf.math.divide_no_nan(errors, tf.reduce_sum(mask)),
+            "absolute_error": padding_mask(x) * tf.abs(x - decoded[0]),
         }
 
-    def batch_losses(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch_losses(
+        self, x: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         terms = self.elbo_terms(x, seed)
+        mask, errors = padding_mask(x), terms["absolute_error"]
+        if weights is not None:
+            mask, errors = (part * weights[:, tf.newaxis, tf.newaxis] for part in (mask, errors))
         numbers, length = terms["number_log_likelihood"], terms["length_log_likelihood"]
         if self.balanced:
             lengths = tf.reduce_sum(padding_mask(x), axis=[1, 2])
-            numbers *= tf.math.divide_no_nan(tf.reduce_mean(lengths), lengths)
-        reconstruction = -tf.reduce_mean(numbers + self.length_weight * length)
-        kl = tf.reduce_mean(tf.reduce_sum(terms["kl"], axis=-1))
+            numbers *= tf.math.divide_no_nan(batch_mean(lengths, weights), lengths)
+        reconstruction = -batch_mean(numbers + self.length_weight * length, weights)
+        kl = batch_mean(tf.reduce_sum(terms["kl"], axis=-1), weights)
         return {
             "loss": reconstruction + self.beta * kl,
             "reconstruction_loss": reconstruction,
             "kl_loss": kl,
-            "number_loss": -tf.reduce_mean(terms["number_log_likelihood"]),
-            "length_loss": -tf.reduce_mean(terms["length_log_likelihood"]),
-            "absolute_error": terms["absolute_error"],
+            "number_loss": -batch_mean(terms["number_log_likelihood"], weights),
+            "length_loss": -batch_mean(terms["length_log_likelihood"], weights),
+            "absolute_error": tf.math.divide_no_nan(tf.reduce_sum(errors), tf.reduce_sum(mask)),
         }
 
     @property
@@ -311,11 +313,9 @@ class SequenceVAE(VAE):
         """z [n, latent_dim] -> numbers [n, max_length, 1], zero after the length; lengths [n]."""
         return super().decode(z)
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """As `VAE.fit`; x is sequences in any form or a `tf.data.Dataset` of batches."""
-        if isinstance(x, (np.ndarray, Sequences, list, tuple)):
-            x = self.sequences_array(x)
-        return super().fit(x, *args, **kwargs)
+    def checked_inputs(self, x: Any) -> np.ndarray:
+        """Sequences in any form as float32 [n, max_length, 1]."""
+        return super().checked_inputs(self.sequences_array(x))
 
     def check_tensors(self, x: tf.Tensor) -> None:
         number = x > 0
