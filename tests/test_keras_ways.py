@@ -364,8 +364,8 @@ def test_the_callbacks_of_keras_work(tmp_path):
         epochs=3,
         validation_data=(Z, Y),
         callbacks=[
-            callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"),
-            callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True),
+            callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras")),
+            callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.weights.h5"), save_weights_only=True),
             callbacks.EarlyStopping("val_loss", restore_best_weights=True, min_delta=1e9),
             callbacks.ReduceLROnPlateau(patience=1),
             callbacks.CSVLogger(tmp_path / "log.csv"),
@@ -423,3 +423,75 @@ def test_a_pipeline_can_be_copied():
     pipeline = LensPipeline(new_vae(), lens)
     for other in (copy.deepcopy(pipeline), pickle.loads(pickle.dumps(pipeline))):
         np.testing.assert_array_equal(other.encode(X), pipeline.encode(X))
+    np.testing.assert_allclose(pipeline.predict(X, **QUIET), pipeline.encode(X), atol=1e-6)
+    with pytest.raises(ValueError, match="divide them by 255"):
+        pipeline.predict(batches(X * 255), **QUIET)
+    with pytest.raises(TypeError, match=r"call vae\.fit\(x\), then lens\.fit"):
+        pipeline.fit(X)
+
+
+# Precision.
+
+
+@pytest.fixture
+def policy():
+    """Sets the global policy of Keras for one test."""
+    yield keras.mixed_precision.set_global_policy
+    keras.mixed_precision.set_global_policy("float32")
+    keras.backend.set_floatx("float32")
+
+
+def test_mixed_bfloat16_trains_vaes_and_lenses_with_float32_results(policy, tmp_path):
+    numbers = make_sequences(40, seed=1, length=(2, 4)).numbers
+    results = {}
+    for name in ("float32", "mixed_bfloat16"):
+        policy(name)
+        keras.utils.set_random_seed(0)
+        models = [
+            (new_vae(), (X,)),
+            (own_vae(), (Z,)),
+            (SequenceVAE(2, max_length=4, units=4, dense_units=4), (numbers,)),
+            (new_lens(FILVM), (Z, Y)),
+            (new_lens(InvertibleLens), (Z, Y)),
+        ]
+        for model, data in models:
+            model.compile(keras.optimizers.SGD(1e-6))
+            loss = model.fit(*data, **QUIET).history["loss"][0]
+            results.setdefault(type(model), []).append(loss)
+        assert {model.dtype for model, _ in models} == {"float32"}
+    for losses in results.values():
+        assert losses[0] == pytest.approx(losses[1], rel=0.02)
+        assert losses[0] != losses[1]  # some layers did compute in bfloat16
+    vae, own, lens = models[0][0], models[1][0], models[3][0]
+    policies = {layer.compute_dtype for layer in vae.encoder.layers}
+    assert policies == {"float32", "bfloat16"}
+    for outputs in (vae.encode(X), vae.decode(Z[:, :2]), own.encode(Z), own.decode(Z[:, :2])):
+        assert {array.dtype for array in tf.nest.flatten(outputs)} == {np.dtype(np.float32)}
+    z_star = lens.infer(Z)
+    assert z_star.dtype == lens.generate(z_star).dtype == np.float32
+    signature = lens.signatures()["encode"]({"z": tf.constant(Z)})
+    np.testing.assert_allclose(signature["z_star"], z_star, atol=0.1)
+    inverse = models[4][0]
+    assert np.abs(inverse.generate(inverse.infer(Z)) - Z).max() < 1e-6
+    lens.save(tmp_path / "model.keras")
+    policy("float32")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.infer(Z), z_star, atol=0.1)
+
+
+def test_other_precisions_are_refused(policy):
+    models = (
+        lambda: ConvVAE(2),
+        lambda: SequenceVAE(2),
+        lambda: FILVM(2, [Continuous("t")]),
+        lambda: InvertibleLens(2, [Continuous("t")]),
+    )
+    for model in models:
+        policy("mixed_float16")
+        with pytest.raises(ValueError, match="policy of Keras is 'mixed_float16'; expected"):
+            model()
+        policy("float32")
+        keras.backend.set_floatx("float64")
+        with pytest.raises(ValueError, match=r"floatx\(\) is 'float64'; expected 'float32'"):
+            model()
+        keras.backend.set_floatx("float32")

@@ -114,7 +114,7 @@ class ILVM(Lens):
         self.num_flows = num_flows
         self.beta = beta
         self.latent_variance = latent_variance
-        self.flows = PlanarFlows(num_flows)
+        self.flows = PlanarFlows(num_flows, dtype="float32")
         self.recognition = self._recognition_network()
         self.secondary_recognition = self.secondary_network()
         self.heads = self._linear_heads()
@@ -130,23 +130,27 @@ class ILVM(Lens):
         side = [keras.Input([a.width], name=a.key) for a in self.attributes]
         z_and_s = keras.layers.Concatenate(name="z_and_s")([z, *side])
         hidden = dense_layers(z_and_s, self.hidden_units)
+
+        def dense(units: int, name: str) -> tf.Tensor:
+            return keras.layers.Dense(units, dtype="float32", name=name)(hidden)
+
         outputs = [
-            keras.layers.Dense(d, name="mean")(hidden),
-            keras.layers.Dense(d, name="log_var")(hidden),
-            keras.layers.Dense(flows * d, name="w")(hidden),
-            keras.layers.Dense(flows * d, name="u")(hidden),
-            keras.layers.Dense(flows, name="b")(hidden),
+            dense(d, "mean"),
+            dense(d, "log_var"),
+            dense(flows * d, "w"),
+            dense(flows * d, "u"),
+            dense(flows, "b"),
         ]
         return keras.Model([z, *side], outputs, name="recognition")
 
     def _linear_heads(self) -> list[LinearHead]:
-        return [LinearHead(a.width, name=f"p_{a.key}") for a in self.attributes]
+        return [LinearHead(a.width, dtype="float32", name=f"p_{a.key}") for a in self.attributes]
 
     def _generative_network(self) -> keras.Model:
         z_star = keras.Input([self.latent_dim], name="z_star")
         read = [head(z_star) for head in self.heads]
         hidden = dense_layers(self._generative_input(z_star, read), self.hidden_units)
-        z = keras.layers.Dense(self.latent_dim, name="z")(hidden)
+        z = keras.layers.Dense(self.latent_dim, dtype="float32", name="z")(hidden)
         return keras.Model(z_star, [z, *read], name="generative")
 
     def _generative_input(self, z_star: tf.Tensor, read: list[tf.Tensor]) -> tf.Tensor:
@@ -335,14 +339,16 @@ class FILVM(ILVM):
                 start = "ordered" if self.ordered_softmax else "random"
             else:
                 start = "positive" if self.positive_slopes else "random"
-            heads.append(LinearHead(attribute.width, j, start, name=f"p_{attribute.key}"))
+            heads.append(
+                LinearHead(attribute.width, j, start, dtype="float32", name=f"p_{attribute.key}")
+            )
         return heads
 
     def _generative_input(self, z_star: tf.Tensor, read: list[tf.Tensor]) -> tf.Tensor:
         if not self.informed_generative:
             return z_star
         inputs = [
-            keras.layers.Softmax(name=f"read_{attribute.key}")(output)
+            keras.layers.Softmax(dtype="float32", name=f"read_{attribute.key}")(output)
             if isinstance(attribute, Categorical)
             else output
             for attribute, output in zip(self.attributes, read, strict=True)

@@ -108,6 +108,7 @@ class InvertibleLens(Lens):
                 j,
                 "ordered" if isinstance(attribute, Categorical) else "positive",
                 gain=8.0,  # T starts as a rotation and cannot learn steeper steps
+                dtype="float32",
                 name=f"p_{attribute.key}",
             )
             for j, attribute in enumerate(self.attributes)
@@ -122,6 +123,7 @@ class InvertibleLens(Lens):
             hidden_units=coupling_units,
             owned_units=attribute_units,
             seed=self.seed,
+            dtype="float32",
         )
         self.secondary_recognition = self.secondary_network()
         self.trackers = [keras.metrics.Mean(name=name) for name in self.loss_names()]

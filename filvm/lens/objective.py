@@ -225,7 +225,11 @@ def free_dependence(
         A scalar.
     """
     free = z_star[:256, len(attributes) :]
-    included = None if weights is None else tf.cast(weights[:256] > 0, free.dtype)
+    included = None
+    if weights is not None:
+        counts = weights[:256] > 0
+        included = tf.cast(counts, free.dtype)
+        free = tf.where(counts[:, tf.newaxis], free, 0.0)  # may be infinite in the others
     free_kernel = gaussian_kernel(free / (spread(free, included) + 1e-3))
     total = tf.zeros([])
     for attribute, inputs in zip(attributes, encoded, strict=True):

@@ -18,6 +18,7 @@ import tf_keras as keras
 from filvm.lens.base import Lens, first_argument
 from filvm.serving.signatures import Served, lens_signatures
 from filvm.vae.base import VAE
+from filvm.vae.batches import Inputs, checked_data, one_sentence
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -43,7 +44,7 @@ class LensPipeline(Served, keras.Model):
     """
 
     def __init__(self, vae: VAE, lens: Lens, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         if vae.latent_dim != lens.latent_dim:
             raise ValueError(
                 f"latent_dim of the lens is {lens.latent_dim}; expected the VAE's, "
@@ -55,8 +56,21 @@ class LensPipeline(Served, keras.Model):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """x -> z*, deterministic, with inferred side information."""
-        z_mean, _ = self.vae.encoder(x, training=False)
+        z_mean, _ = self.vae.encoded(x)
         return self.lens(z_mean)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """x -> z*, on observations in any form that the VAE's `predict` takes."""
+        problems: list[Exception] = []
+        x, _, _ = checked_data(Inputs(self.vae), x, None, None, problems)
+        with one_sentence(problems):
+            return super().predict(x, *args, **kwargs)
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError(
+            "a LensPipeline is not trained as a whole; expected a VAE and a lens that are: call "
+            "vae.fit(x), then lens.fit(vae.encode(x)[0], side_information)"
+        )
 
     def encode(
         self,
@@ -137,10 +151,10 @@ class LensPipeline(Served, keras.Model):
 
         def encoder(x: tf.Tensor) -> tf.Tensor:
             self.vae.check_tensors(x)
-            return self.vae.encoder(x)[0]
+            return self.vae.encoded(x)[0]
 
         def decoder(z: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.vae.named(self.vae.observation(self.vae.decoder(z)))
+            return self.vae.named(self.vae.observation(self.vae.decoded(z)))
 
         return lens_signatures(self.lens, self.vae.observation_spec, encoder, decoder)
 

@@ -115,7 +115,10 @@ class TrainableLens(CheckedModel):
         """A new network z [n, d] -> logits [n, classes] or scaled mean [n, 1] per attribute."""
         z = keras.Input([self.latent_dim], name="z")
         hidden = dense_layers(z, self.hidden_units)
-        outputs = [keras.layers.Dense(a.width, name=a.key)(hidden) for a in self.attributes]
+        outputs = [
+            keras.layers.Dense(a.width, dtype="float32", name=a.key)(hidden)
+            for a in self.attributes
+        ]
         return keras.Model(z, outputs, name="secondary_recognition")
 
     @property

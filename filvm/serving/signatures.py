@@ -77,13 +77,13 @@ def vae_signatures(vae: Any) -> dict[str, Signature]:
     @signature(observed)
     def encode(inputs: Tensors) -> Tensors:
         vae.check_tensors(inputs[observed.name])
-        z_mean, z_log_var = vae.encoder(inputs[observed.name])
+        z_mean, z_log_var = vae.encoded(inputs[observed.name])
         return {"z_mean": z_mean, "z_log_var": z_log_var}
 
     @signature(z)
     def decode(inputs: Tensors) -> Tensors:
         require(tf.math.is_finite(inputs["z"]), "z must hold finite numbers")
-        return vae.named(vae.observation(vae.decoder(inputs["z"])))
+        return vae.named(vae.observation(vae.decoded(inputs["z"])))
 
     return {
         "serving_default": reconstruct,

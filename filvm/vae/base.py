@@ -18,7 +18,14 @@ import tf_keras as keras
 
 from filvm.serving.signatures import require, vae_signatures
 from filvm.vae.batches import require_tf_keras
-from filvm.vae.model import CheckedModel, batch_mean, batch_weights, step_seed, update_metrics
+from filvm.vae.model import (
+    CheckedModel,
+    batch_mean,
+    batch_weights,
+    in_float32,
+    step_seed,
+    update_metrics,
+)
 
 PREDICT_BATCH = 1024  # rows per call of a network on arrays
 LOG_2_PI = float(np.log(2.0 * np.pi))
@@ -179,7 +186,16 @@ class VAE(CheckedModel):
         """The mean of p(x|z), in the units of x."""
         raise NotImplementedError(f"{type(self).__name__} has no method observation")
 
-    # Losses and training.
+    # Networks, losses and training.
+
+    def encoded(self, x: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """z_mean and z_log_var of x, float32 [batch, latent_dim]."""
+        z_mean, z_log_var = in_float32(self.encoder(x, training=training))
+        return z_mean, z_log_var
+
+    def decoded(self, z: tf.Tensor, training: bool = False) -> Any:
+        """The decoder's output for z, the parameters of p(x|z), float32."""
+        return in_float32(self.decoder(z, training=training))
 
     def elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The two terms of the ELBO for one draw of z.
@@ -192,8 +208,8 @@ class VAE(CheckedModel):
             `log_likelihood` = ln p(x|z), [batch], and `kl` by dimension, [batch, latent_dim]: about
             0 in a dimension that the model does not use.
         """
-        z_mean, z_log_var = self.encoder(x, training=True)
-        decoded = self.decoder(sample_gaussian(z_mean, z_log_var, seed), training=True)
+        z_mean, z_log_var = self.encoded(x, training=True)
+        decoded = self.decoded(sample_gaussian(z_mean, z_log_var, seed), training=True)
         return {
             "log_likelihood": self.log_likelihood(x, decoded),
             "kl": gaussian_kl(z_mean, z_log_var),
@@ -264,15 +280,15 @@ class VAE(CheckedModel):
 
     def call(self, x: tf.Tensor, training: bool = False) -> Any:
         """x -> its reconstruction through z_mean."""
-        z_mean, _ = self.encoder(x, training=training)
-        return self.observation(self.decoder(z_mean, training=training))
+        z_mean, _ = self.encoded(x, training=training)
+        return self.observation(self.decoded(z_mean, training=training))
 
     def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x [n, ...] -> z_mean and z_log_var, float32 [n, latent_dim] each."""
         x = np.asarray(x)
         self.check_observations(x)
         z_mean, z_log_var = in_batches(self.encoder, x)
-        return z_mean, z_log_var
+        return np.asarray(z_mean, np.float32), np.asarray(z_log_var, np.float32)
 
     def decode(self, z: np.ndarray) -> Any:
         """z [n, latent_dim] -> the mean of p(x|z)."""
@@ -288,7 +304,8 @@ class VAE(CheckedModel):
             raise ValueError(
                 f"z is not finite at row {int((~finite).argmax())}; expected numbers within float32"
             )
-        return in_batches(self.decoder, z)
+        outputs = in_batches(self.decoder, z)
+        return tf.nest.map_structure(lambda output: np.asarray(output, np.float32), outputs)
 
     def reconstruct(self, x: np.ndarray, *, sampled: bool = False, seed: int = 0) -> Any:
         """x -> z -> x; z is z_mean or, with `sampled`, a draw from q(z|x)."""

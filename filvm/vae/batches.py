@@ -29,6 +29,20 @@ class Checks(Protocol):
         """Raise a TypeError or ValueError unless batches of this spec fit."""
 
 
+class Inputs:
+    """The checks of a model for `predict`, which uses x alone."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.check_spec = model.check_spec
+
+    def checked_arrays(self, x: Any, y: Any) -> tuple[Any, None]:
+        return self.model.checked_inputs(x), None
+
+    def checked_tensors(self, x: tf.Tensor, y: Any) -> tuple[tf.Tensor, None]:
+        return self.model.checked_input_tensors(x), None
+
+
 def require_tf_keras(value: Any, what: str) -> None:
     """Raise a TypeError if `value` is an object of Keras 3, which tf_keras cannot use."""
     for base in type(value).__mro__:

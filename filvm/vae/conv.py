@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from filvm.serving.signatures import require
 from filvm.vae.base import VAE, bernoulli_log_likelihood, gaussian_log_likelihood
+from filvm.vae.model import check_precision
 from filvm.vae.sizes import check_sizes
 
 layers = keras.layers
@@ -30,8 +31,8 @@ def conv_encoder(
         )(hidden)
     hidden = layers.Flatten(name="flatten")(hidden)
     hidden = layers.Dense(dense_units, activation="relu", name="dense")(hidden)
-    z_mean = layers.Dense(latent_dim, name="z_mean")(hidden)
-    z_log_var = layers.Dense(latent_dim, name="z_log_var")(hidden)
+    z_mean = layers.Dense(latent_dim, dtype="float32", name="z_mean")(hidden)
+    z_log_var = layers.Dense(latent_dim, dtype="float32", name="z_log_var")(hidden)
     return keras.Model(images, [z_mean, z_log_var], name="encoder")
 
 
@@ -50,7 +51,9 @@ def conv_decoder(
         hidden = layers.Conv2DTranspose(
             size, 4, strides=2, padding="same", activation="relu", name=f"conv_transpose_{index}"
         )(hidden)
-    pixels = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", name="pixels")(hidden)
+    pixels = layers.Conv2DTranspose(
+        channels, 4, strides=2, padding="same", dtype="float32", name="pixels"
+    )(hidden)
     return keras.Model(z, pixels, name="decoder")
 
 
@@ -103,6 +106,7 @@ class ConvVAE(VAE):
             )
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f"likelihood is {likelihood!r}; expected 'bernoulli' or 'gaussian'")
+        check_precision()
         shapes = (image_shape, latent_dim, filters, dense_units)
         super().__init__(
             conv_encoder(*shapes), conv_decoder(*shapes), beta=beta, seed=seed, **kwargs

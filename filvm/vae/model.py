@@ -12,7 +12,34 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.serving.signatures import Served
-from filvm.vae.batches import checked_data, one_sentence, require_tf_keras
+from filvm.vae.batches import Inputs, checked_data, one_sentence, require_tf_keras
+
+
+def check_precision() -> None:
+    """Raise a ValueError unless Keras is set to float32 or mixed_bfloat16.
+
+    With mixed_bfloat16, the inner layers of networks compute in bfloat16. Outputs of networks,
+    losses, flows and log-determinants stay float32, and so do recurrent layers and the networks of
+    couplings: the 8 bits of bfloat16 cannot hold a number up to 1000 or invert a flow.
+    """
+    floatx = keras.backend.floatx()
+    if floatx != "float32":
+        raise ValueError(
+            f"keras.backend.floatx() is {floatx!r}; expected 'float32': call "
+            "keras.backend.set_floatx('float32') before the model is created"
+        )
+    policy = keras.mixed_precision.global_policy().name
+    if policy not in ("float32", "mixed_bfloat16"):
+        raise ValueError(
+            f"the global policy of Keras is {policy!r}; expected 'float32' or 'mixed_bfloat16', "
+            "which needs no scaling of the loss: call "
+            "keras.mixed_precision.set_global_policy('mixed_bfloat16') before the model is created"
+        )
+
+
+def in_float32(outputs: Any) -> Any:
+    """The outputs of a network as float32, whatever its policy."""
+    return tf.nest.map_structure(lambda output: tf.cast(output, tf.float32), outputs)
 
 
 def batch_mean(values: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
@@ -86,6 +113,10 @@ class CheckedModel(Served, keras.Model):
     """
 
     default_batch_size: ClassVar[int | None] = None  # of arrays; Keras' own is 32
+
+    def __init__(self, **kwargs: Any) -> None:
+        check_precision()
+        super().__init__(dtype="float32", **kwargs)
 
     def _count_steps(self) -> None:
         """Create `steps`, the number of training steps so far.
@@ -225,7 +256,7 @@ class CheckedModel(Served, keras.Model):
         given = _arguments(keras.Model.predict, x, *args, **kwargs)
         self._check_call(given)
         problems: list[Exception] = []
-        given["x"], _, _ = checked_data(_OnlyX(self), x, None, None, problems)
+        given["x"], _, _ = checked_data(Inputs(self), x, None, None, problems)
         with one_sentence(problems):
             return super().predict(**given)
 
@@ -266,20 +297,6 @@ class CheckedModel(Served, keras.Model):
     def penalty(self) -> tf.Tensor | float:
         """The sum of the regularisation losses of all layers, 0.0 if there are none."""
         return tf.add_n([tf.cast(loss, tf.float32) for loss in self.losses]) if self.losses else 0.0
-
-
-class _OnlyX:
-    """The checks of a model for `predict`, which needs no y."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.check_spec = model.check_spec
-
-    def checked_arrays(self, x: Any, y: Any) -> tuple[Any, None]:
-        return self.model.checked_inputs(x), None
-
-    def checked_tensors(self, x: tf.Tensor, y: Any) -> tuple[tf.Tensor, None]:
-        return self.model.checked_input_tensors(x), None
 
 
 def _split(x: Any, y: Any, weights: Any, share: float) -> tuple[tuple, tuple]:

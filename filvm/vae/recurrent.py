@@ -19,6 +19,7 @@ import tf_keras as keras
 layers = keras.layers
 
 UNROLL_UP_TO = 64  # steps; XLA takes too long to compile longer unrolled loops
+EXACT = "float32"  # the dtype of numbers and states with every policy of Keras
 FIRST_INPUT = -1.0  # the decoder's previous output at the first step
 
 
@@ -115,14 +116,14 @@ def sequence_encoder(
     The GRU stops at the padding.
     """
     sequences = keras.Input((max_length, 1), name="sequences")
-    hidden = NumberFeatures(scale, step_scale, name="numbers_and_steps")(sequences)
+    hidden = NumberFeatures(scale, step_scale, dtype=EXACT, name="numbers_and_steps")(sequences)
     output, state = layers.GRU(
-        units, return_state=True, unroll=max_length <= UNROLL_UP_TO, name="gru"
+        units, return_state=True, unroll=max_length <= UNROLL_UP_TO, dtype=EXACT, name="gru"
     )(hidden)
-    hidden = layers.Concatenate(name="output_and_state")([output, state])
+    hidden = layers.Concatenate(dtype=EXACT, name="output_and_state")([output, state])
     hidden = dense_pair(hidden, dense_units)
-    z_mean = layers.Dense(latent_dim, name="z_mean")(hidden)
-    z_log_var = layers.Dense(latent_dim, name="z_log_var")(hidden)
+    z_mean = layers.Dense(latent_dim, dtype=EXACT, name="z_mean")(hidden)
+    z_log_var = layers.Dense(latent_dim, dtype=EXACT, name="z_log_var")(hidden)
     return keras.Model(sequences, [z_mean, z_log_var], name="encoder")
 
 
@@ -131,16 +132,19 @@ def decoder_cell(context_units: int, units: int) -> keras.Model:
     context = keras.Input((context_units,), name="context")
     previous = keras.Input((1,), name="previous_output")
     state = keras.Input((units,), name="state")
-    hidden = layers.Concatenate(name="context_and_previous_output")([context, previous])
-    output, new_state = layers.GRUCell(units, name="gru_cell")(hidden, state)
-    number = layers.Dense(1, name="number")(output)
+    hidden = layers.Concatenate(dtype=EXACT, name="context_and_previous_output")(
+        [context, previous]
+    )
+    output, new_state = layers.GRUCell(units, dtype=EXACT, name="gru_cell")(hidden, state)
+    number = layers.Dense(1, dtype=EXACT, name="number")(output)
     return keras.Model([context, previous, state], [number, new_state], name="decoder_cell")
 
 
 def length_decoder(max_length: int, latent_dim: int, dense_units: int) -> keras.Model:
     """Figure A4: z [batch, latent_dim] -> logits of the lengths 1 .. max_length."""
     z = keras.Input((latent_dim,), name="z")
-    logits = layers.Dense(max_length, name="length_logits")(dense_pair(z, dense_units))
+    hidden = dense_pair(z, dense_units)
+    logits = layers.Dense(max_length, dtype=EXACT, name="length_logits")(hidden)
     return keras.Model(z, logits, name="length_decoder")
 
 
@@ -154,9 +158,10 @@ def sequence_decoder(
 ) -> keras.Model:
     """z -> numbers [batch, max_length, 1] and the logits of the lengths 1 .. max_length."""
     z = keras.Input((latent_dim,), name="z")
-    context = layers.Dense(context_units, name="context")(dense_pair(z, dense_units))
+    hidden = dense_pair(z, dense_units)
+    context = layers.Dense(context_units, dtype=EXACT, name="context")(hidden)
     cell = decoder_cell(context_units, units)
-    numbers = Autoregression(cell, max_length, name="autoregression")(context)
-    numbers = layers.Rescaling(scale, name="numbers")(numbers)
+    numbers = Autoregression(cell, max_length, dtype=EXACT, name="autoregression")(context)
+    numbers = layers.Rescaling(scale, dtype=EXACT, name="numbers")(numbers)
     logits = length_decoder(max_length, latent_dim, dense_units)(z)
     return keras.Model(z, [numbers, logits], name="decoder")

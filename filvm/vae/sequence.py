@@ -24,7 +24,7 @@ from filvm.data.sequences import (
 )
 from filvm.serving.signatures import require
 from filvm.vae.base import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
-from filvm.vae.model import batch_mean
+from filvm.vae.model import batch_mean, check_precision
 from filvm.vae.recurrent import sequence_decoder, sequence_encoder
 from filvm.vae.sizes import check_sizes
 
@@ -142,6 +142,7 @@ class SequenceVAE(VAE):
                 raise ValueError(f"{name} is {value}; expected a number > 0")
         check_sizes(latent_dim=latent_dim, max_length=max_length, units=units)
         check_sizes(dense_units=dense_units, context_units=context_units)
+        check_precision()
         super().__init__(
             sequence_encoder(max_length, latent_dim, units, dense_units, scale, step_scale),
             sequence_decoder(max_length, latent_dim, units, dense_units, context_units, scale),
@@ -212,8 +213,8 @@ class SequenceVAE(VAE):
             `number_log_likelihood` and `length_log_likelihood` [batch], which add up to the first;
             and `absolute_error` of every number, 0 at the padding, [batch, max_length, 1].
         """
-        z_mean, z_log_var = self.encoder(x, training=True)
-        decoded = self.decoder(sample_gaussian(z_mean, z_log_var, seed), training=True)
+        z_mean, z_log_var = self.encoded(x, training=True)
+        decoded = self.decoded(sample_gaussian(z_mean, z_log_var, seed), training=True)
         numbers, length = self.log_likelihoods(x, decoded)
         return {
             "log_likelihood": numbers + length,
