@@ -252,12 +252,15 @@ def test_a_sequence_vae_averages_with_the_weights():
         (np.ones(3), r"sample_weight has shape \[3\]; expected \[32\]"),
         (-np.ones(32), "sample_weight is -1 at row 0"),
         (np.full(32, np.nan), "sample_weight is nan at row 0"),
+        (batches((X, X, -np.ones(32))), "sample_weight must hold finite numbers >= 0"),
         (["a"] * 32, "sample_weight has dtype"),
     ],
 )
 def test_wrong_weights_are_refused(weights, message):
+    batched = isinstance(weights, tf.data.Dataset)
+    data = {"x": weights} if batched else {"x": X, "sample_weight": weights}
     with pytest.raises((TypeError, ValueError), match=message):
-        new_vae().fit(X, sample_weight=weights, **QUIET)
+        new_vae().fit(**data, **QUIET)
 
 
 def test_class_weight_losses_and_metrics_are_refused():
@@ -312,6 +315,8 @@ def test_objects_of_keras_3_are_refused():
 
 def test_models_have_a_summary_and_load_weights_before_the_first_call(tmp_path):
     vae = new_vae()
+    with pytest.raises(ValueError, match=r"expected a name that ends in \.keras, or a folder"):
+        vae.save(tmp_path / "model.h5")
     ConvVAE(2).summary(print_fn=lambda *_, **__: None)
     for name in ("a.h5", "a.weights.h5", "a"):
         vae.save_weights(tmp_path / name)

@@ -200,7 +200,12 @@ class Served:
 
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`."""
-        if not str(filepath).endswith((".keras", ".h5")):
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"filepath is {str(filepath)!r}; expected a name that ends in .keras, or a folder "
+                "for a SavedModel: HDF5 can hold the weights alone, use save_weights"
+            )
+        if not str(filepath).endswith(".keras"):
             kwargs.setdefault("signatures", self.signatures())
         super().save(filepath, *args, **kwargs)
 

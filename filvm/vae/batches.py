@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.serving.signatures import require
+
 
 class Checks(Protocol):
     """What a model checks: the methods that it gives to `checked_data`."""
@@ -108,7 +110,13 @@ def checked_data(
         def checked(*batch: Any) -> tuple[Any, ...]:
             x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
             x, y = checks.checked_tensors(x, y)
-            return _packed(x, y, None if weights is None else tf.cast(weights, tf.float32))
+            if weights is not None:
+                weights = tf.cast(weights, tf.float32)
+                require(
+                    (weights >= 0) & tf.math.is_finite(weights),
+                    "sample_weight must hold finite numbers >= 0",
+                )
+            return _packed(x, y, weights)
 
         return x.map(checked), y, weights
     if isinstance(x, tf.distribute.DistributedDataset | keras.utils.experimental.DatasetCreator):
@@ -180,5 +188,7 @@ def one_sentence(problems: list[Exception]) -> Iterator[None]:
             raise problems[0] from None
         failed = re.search(r"assertion failed: \[(.*)\]", str(error))
         if isinstance(error, tf.errors.InvalidArgumentError) and failed:
-            raise ValueError(failed[1]) from None
+            # TensorFlow writes quotes and the bytes of UTF-8 as escapes.
+            sentence = failed[1].encode("ascii", "backslashreplace").decode("unicode_escape")
+            raise ValueError(sentence.encode("latin-1").decode("utf-8", "replace")) from None
         raise

@@ -116,7 +116,7 @@ class CheckedModel(Served, keras.Model):
 
     def __init__(self, **kwargs: Any) -> None:
         check_precision()
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
 
     def _count_steps(self) -> None:
         """Create `steps`, the number of training steps so far.
