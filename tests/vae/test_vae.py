@@ -71,35 +71,31 @@ def test_samples_have_the_mean_and_variance_of_the_posterior():
     assert np.std(z) == pytest.approx(3.0, abs=0.1)
 
 
-@pytest.fixture
-def double_precision():
-    keras.backend.set_floatx("float64")
-    yield
-    keras.backend.set_floatx("float32")
-
-
-@pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_the_gradient_of_the_loss_is_that_of_finite_differences(likelihood):
     keras.utils.set_random_seed(0)
     vae = ConvVAE(**SMALL, likelihood=likelihood, beta=0.7)
-    x, seed = pictures(3).astype(float), tf.constant([1, 2])
+    x, seed = pictures(3), tf.constant([1, 2])
     weights = vae.trainable_variables
-    direction = [tf.random.stateless_normal(w.shape, [3, 4], dtype=w.dtype) for w in weights]
-
-    def loss_at(step):
-        for weight, along in zip(weights, direction, strict=True):
-            weight.assign_add(step * along)
-        loss = vae.batch_losses(x, seed)["loss"]
-        for weight, along in zip(weights, direction, strict=True):
-            weight.assign_sub(step * along)
-        return loss.numpy()
-
     with tf.GradientTape() as tape:
         loss = vae.batch_losses(x, seed)["loss"]
     gradient = tape.gradient(loss, weights)
-    slope = sum(tf.reduce_sum(g * d) for g, d in zip(gradient, direction, strict=True)).numpy()
-    assert slope == pytest.approx((loss_at(1e-6) - loss_at(-1e-6)) / 2e-6, rel=1e-5)
+    random = [tf.random.stateless_normal(w.shape, [3, 4]) for w in weights]
+    # Along the gradient, the difference is large compared to the rounding of float32.
+    parts = zip(gradient, random, strict=True)
+    along = [
+        g / tf.linalg.global_norm(gradient) + r / tf.linalg.global_norm(random) for g, r in parts
+    ]
+    starts = [weight.numpy() for weight in weights]
+
+    def loss_at(step):
+        for weight, start, direction in zip(weights, starts, along, strict=True):
+            weight.assign(start + step * direction)
+        return float(vae.batch_losses(x, seed)["loss"])
+
+    slope = sum(float(tf.reduce_sum(g * d)) for g, d in zip(gradient, along, strict=True))
+    slopes = [(loss_at(step) - loss_at(-step)) / (2 * step) for step in (2e-3, 4e-3, 8e-3)]
+    assert slope == pytest.approx(np.median(slopes), rel=5e-3)
 
 
 def test_the_loss_is_the_sum_of_its_terms():
