@@ -110,7 +110,7 @@ def test_ablations_are_a_table_of_every_variant_and_seed(trained_runs, tmp_path)
 
 
 def test_what_was_not_made_from_mnist_is_not_published(trained_runs, tmp_path):
-    with pytest.raises(RunError, match="5,000 digits"):
+    with pytest.raises(RunError, match="sample of 5,000 MNIST digits"):
         publish(trained_runs, tmp_path, tmp_path)
     assert not any(tmp_path.iterdir())
 
