@@ -292,7 +292,10 @@ class VAE(CheckedModel):
 
     def decode(self, z: np.ndarray) -> Any:
         """z [n, latent_dim] -> the mean of p(x|z)."""
-        return tf.nest.map_structure(np.asarray, self.observation(self.decoder_outputs(z)))
+        return self._means(self.decoder_outputs(z))
+
+    def _means(self, outputs: Any) -> Any:
+        return tf.nest.map_structure(np.asarray, self.observation(outputs))
 
     def decoder_outputs(self, z: np.ndarray) -> Any:
         """z [n, latent_dim] -> the parameters of p(x|z), the decoder's output."""
@@ -304,16 +307,22 @@ class VAE(CheckedModel):
             raise ValueError(
                 f"z is not finite at row {int((~finite).argmax())}; expected numbers within float32"
             )
+        return self._outputs(z)
+
+    def _outputs(self, z: np.ndarray) -> Any:
         outputs = in_batches(self.decoder, z)
         return tf.nest.map_structure(lambda output: np.asarray(output, np.float32), outputs)
 
     def reconstruct(self, x: np.ndarray, *, sampled: bool = False, seed: int = 0) -> Any:
-        """x -> z -> x; z is z_mean or, with `sampled`, a draw from q(z|x)."""
-        z_mean, z_log_var = self.encode(x)
-        if not sampled:
-            return self.decode(z_mean)
-        noise = np.random.default_rng(seed).standard_normal(z_mean.shape, np.float32)
-        return self.decode(z_mean + np.exp(0.5 * z_log_var) * noise)
+        """x -> z -> x; z is z_mean or, with `sampled`, a draw from q(z|x).
+
+        The result is nan, and no error, for a model whose training has diverged.
+        """
+        z, z_log_var = self.encode(x)
+        if sampled:
+            noise = np.random.default_rng(seed).standard_normal(z.shape, np.float32)
+            z = z + np.exp(0.5 * z_log_var) * noise
+        return self._means(self._outputs(z))
 
     def sample(self, n: int, *, seed: int | None = None) -> Any:
         """n observations from the generative model: z ~ N(0, I), then the mean of p(x|z)."""
