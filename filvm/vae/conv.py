@@ -156,8 +156,9 @@ class ConvVAE(VAE):
             )
 
     def check_tensors(self, x: tf.Tensor) -> None:
-        super().check_tensors(x)
-        if self.likelihood == "bernoulli":
+        if self.likelihood == "gaussian":
+            super().check_tensors(x)
+        else:  # nan and infinity are not in [0, 1] either
             require(
                 (x >= -TOLERANCE) & (x <= 1 + TOLERANCE),
                 "images must have pixels in [0, 1]: divide them by 255",
