@@ -200,7 +200,7 @@ export: $(call done,$(SERVED)) ## trained models for TensorFlow Serving, checked
 	@$(FILVM) export $(SERVED) --check --only-changed $(filter-out --data $(DATA) $(REQUIRE),$(WHERE))
 
 test: $(READY) ## the tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # In a virtual environment of its own, without the source tree.
 test-wheel: ## commands and tests on an installed wheel
@@ -223,7 +223,7 @@ test-lowest: ## the tests with the lowest versions that setup.cfg allows
 	sed -n 's/^    \([A-Za-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard]'
-	$(VENV)-lowest/bin/python -m pytest --numprocesses auto --dist loadfile -W ignore::DeprecationWarning
+	$(VENV)-lowest/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -W ignore::DeprecationWarning
 
 lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .

@@ -21,6 +21,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
+# Files that take longest, first: then no process works alone at the end. The first two share the
+# smoke runs, so two processes of pytest-xdist train them in parallel.
+LONGEST = (
+    *("experiments/test_everything", "report/test_notebooks", "runs/test_distributed"),
+    *("test_keras_ways", "runs/test_training", "lens/test_filvm", "test_faults", "test_readme"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        names = [name for name in LONGEST if f"tests/{name}.py" in item.nodeid]
+        return LONGEST.index(names[0]) if names else len(LONGEST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def smoke_runs(tmp_path_factory):
     """The workspace of every experiment, trained once at the smoke size on the 5,000 digits.
