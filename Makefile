@@ -97,7 +97,8 @@ $(call figures,figure_A8): $(call done,ilvm-mnist)
 # One process draws all figures and writes the table: it imports TensorFlow once.
 $(RUNS)/RESULTS.md: $(call done,$(REPORT))
 $(RUNS)/ablations/ablations.md: $(call done,$(ABLATIONS))
-$(RUNS)/beyond/beyond.md: $(call done,$(BEYOND) filvm-mnist filvm-mnist-r filvm-sequences)
+$(RUNS)/beyond/beyond.md: $(call done,$(BEYOND) \
+	filvm-mnist filvm-mnist-report filvm-mnist-r filvm-mnist-r-report filvm-sequences)
 
 # --- The notebooks ----------------------------------------------------------------------------
 

@@ -405,7 +405,7 @@ def _beyond(arguments: argparse.Namespace) -> None:
     workspace = _workspace(arguments)
     folder = workspace.folder / "beyond"
     draw_beyond(workspace, folder)
-    print(f"{folder}/beyond.md, undone.png and traversals.png")
+    print(f"{folder}/beyond.md, undone.png, trade_off.png and traversals.png")
 
 
 def _publish(arguments: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ def train(task_name: str, recipe: Recipe, run: Run) -> None:
     keras.utils.set_random_seed(recipe.seed)
     lens = recipe.build(vae.latent_dim, task.attributes)
     fit_lens(recipe, run, lens, known, held_out)
+    lens.place_labels(*known)
     run.save_model(LensPipeline(vae, lens))
 
 

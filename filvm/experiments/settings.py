@@ -8,8 +8,8 @@ along half a cosine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from filvm.runs.ranges import (
     Count,
@@ -99,7 +99,6 @@ class OracleSettings:
 class Recipe:
     """The settings that every lens shares."""
 
-    attribute_weights: tuple[NotNegative, ...]  # lambda_j of equation (8), in the attributes' order
     steps: Count = 3_120  # of the optimiser, whatever the number of samples
     epochs: Count = 16  # equal parts of the steps
     batch_size: Count = 256
@@ -129,21 +128,15 @@ class Recipe:
             "test_limit": 120,
         }
 
-    def weights(self, attributes: Sequence[Attribute]) -> dict[str, float]:
-        """Name -> lambda_j."""
-        names = [attribute.name for attribute in attributes]
-        return dict(zip(names, self.attribute_weights, strict=True))
-
 
 @dataclass(frozen=True)
-class FilvmRecipe(Recipe):
-    """An ILVM or FILVM."""
+class VariationalRecipe(Recipe):
+    """An ILVM or FILVM, without the weights of equation (8)."""
 
     lens: Annotated[str, OneOf(("ilvm", "filvm"))] = "filvm"
     num_flows: Count = 5  # the report's
     hidden_units: tuple[Count, ...] = (384, 384, 384)  # of each of the three networks
     beta: NotNegative = 1.0  # of equation (8)
-    latent_variance: Annotated[float, Range(1e-8)] = 0.05  # of p(z|z*), in standardised units
     latent_noise: NotNegative = (
         0.0  # on z in the secondary network's training; it helps with few labels
     )
@@ -153,17 +146,19 @@ class FilvmRecipe(Recipe):
     positive_slopes: bool = True
     independence_weight: NotNegative = 150.0
 
+    def terms(self, latent_dim: int, attributes: Sequence[Attribute]) -> dict[str, Any]:
+        """The arguments of the lens that weight the terms of equation (8)."""
+        raise NotImplementedError(f"{type(self).__name__} has no weights")
+
     def build(self, latent_dim: int, attributes: Sequence[Attribute]) -> Lens:
         from filvm.lens import FILVM, ILVM
 
         common = {
             "num_flows": self.num_flows,
             "hidden_units": self.hidden_units,
-            "beta": self.beta,
-            "attribute_weights": self.weights(attributes),
-            "latent_variance": self.latent_variance,
             "latent_noise": self.latent_noise,
             "seed": self.seed,
+            **self.terms(latent_dim, attributes),
         }
         if self.lens == "ilvm":
             return ILVM(latent_dim, attributes, **common)
@@ -172,19 +167,46 @@ class FilvmRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class FilvmRecipe(VariationalRecipe):
+    """An ILVM or FILVM with a weight for every attribute."""
+
+    attribute_weights: tuple[NotNegative, ...] = (1.0,)  # lambda_j, in the attributes' order
+    latent_variance: Annotated[float, Range(1e-8)] = 0.05  # of p(z|z*), in standardised units
+
+    def terms(self, latent_dim: int, attributes: Sequence[Attribute]) -> dict[str, Any]:
+        names = [attribute.name for attribute in attributes]
+        return {
+            "beta": self.beta,
+            "latent_variance": self.latent_variance,
+            "attribute_weights": dict(zip(names, self.attribute_weights, strict=True)),
+        }
+
+
+@dataclass(frozen=True)
+class ReportRecipe(VariationalRecipe):
+    """An ILVM or FILVM with the report's terms (`filvm.lens.filvm.report_terms`)."""
+
+    scaling: Positive = 3.0  # standard deviation that numbers are scaled to
+
+    def terms(self, latent_dim: int, attributes: Sequence[Attribute]) -> dict[str, Any]:
+        from filvm.lens.filvm import report_terms
+
+        return report_terms(latent_dim, attributes, self.beta, self.scaling)
+
+
+@dataclass(frozen=True)
 class InvertibleRecipe(Recipe):
-    """An `InvertibleLens`."""
+    """An `InvertibleLens`: sizes and training. Its weights are its defaults, for every data set."""
 
     num_mixing: Count = 4
     num_couplings: CountOrZero = 6
     coupling_units: tuple[Count, ...] = (256, 256)  # of the network of each
     attribute_units: tuple[Count, ...] = (384, 384)
-    hidden_units: tuple[Count, ...] = (256, 256)  # of the secondary network
-    latent_noise: NotNegative = 0.04  # on z in all of the training, in standardised units
-    swap_weight: NotNegative = 3.0
+    hidden_units: tuple[Count, ...] = (384, 384)  # of the secondary network
     steps: Count = 3_900
     epochs: Count = 20
     learning_rate: Positive = 2e-3
+    clip_norm: NotNegative = 10.0  # z* of swapped attributes may lie where T^-1 is steep
 
     def smoke(self) -> dict[str, Any]:
         small = {"num_mixing": 1, "num_couplings": 1}
@@ -201,12 +223,11 @@ class InvertibleRecipe(Recipe):
             coupling_units=self.coupling_units,
             attribute_units=self.attribute_units,
             hidden_units=self.hidden_units,
-            attribute_weights=self.weights(attributes),
-            swap_weight=self.swap_weight,
-            latent_noise=self.latent_noise,
             seed=self.seed,
         )
 
+
+Variational = TypeVar("Variational", bound=VariationalRecipe)
 
 AMENDMENTS = {  # name -> the setting of a `FilvmRecipe` and argument of `FILVM` that switches it
     "ordered softmax": "ordered_softmax",
@@ -217,10 +238,16 @@ AMENDMENTS = {  # name -> the setting of a `FilvmRecipe` and argument of `FILVM`
 }
 
 
-def without(recipe: FilvmRecipe, *names: str, **changes: Any) -> FilvmRecipe:
+def without(recipe: Variational, *names: str, **changes: Any) -> Variational:
     """A recipe without the amendments named, and with other changes."""
     off = {AMENDMENTS[name]: False if "weight" not in AMENDMENTS[name] else 0.0 for name in names}
     return replace(recipe, **off, **changes)
+
+
+def as_reported(recipe: FilvmRecipe, beta: float, scaling: float) -> ReportRecipe:
+    """The report's FILVM with the sizes and the steps of `recipe`, without amendments."""
+    shared = {field.name: getattr(recipe, field.name) for field in fields(VariationalRecipe)}
+    return without(ReportRecipe(**shared, scaling=scaling), *AMENDMENTS, beta=beta)
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ class Lens(TrainableLens):
         """The z*_j at which attribute j has a value.
 
         For a number, the z*_j at which the head's mean is `value`. For a label k, the mean
-        E[z*_j | s = k] under the prior and the head.
+        E[z*_j | s = k] under the prior and the head, or over training samples (`place_labels`).
 
         Args:
             name: of the attribute.
@@ -223,6 +223,24 @@ class Lens(TrainableLens):
             scaled = (values - self.attribute_mean[j]) / self.attribute_scale[j]
             coordinates = head.number_coordinate(tf.cast(scaled, tf.float32)).numpy()
         return coordinates.reshape(np.shape(value))
+
+    def place_labels(self, z: np.ndarray, side_information: Mapping[str, Any]) -> None:
+        """Place the classes of labels at their means of z*_j (`LinearHead.place_labels`).
+
+        A lens from `FILVM.report_recipe` needs it after training; `coordinate` then has a value for
+        every class.
+
+        Args:
+            z: training latents [n, latent_dim].
+            side_information: their values [n] by name, as in `fit`.
+        """
+        z, side = self.checked_arrays(z, side_information)
+        z_star = self.infer(z)
+        for head, attribute, labels in zip(
+            self.heads, self.attributes, side.numpy().T, strict=True
+        ):
+            if isinstance(attribute, Categorical):
+                head.place_labels(z_star, labels)
 
     def _coordinates(self, n: int, attributes: Mapping[str, Any]) -> np.ndarray:
         """The z* [n, latent_dim] of attribute values (scalars or [n]), nan in other dimensions."""

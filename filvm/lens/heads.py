@@ -93,7 +93,8 @@ class LinearHead(keras.layers.Layer):
         units: number of classes, or 1 for a number.
         dimension: the one dimension of z* that the head reads; None for all (ILVM).
         start: initial values; all of g, a, c, psi are trained.
-            "random": Glorot, as in the report.
+            "random": Glorot, as in the report. After training, `place_labels` gives every class of
+                a label its place on the axis.
             "ordered": for a label, whose classes share one axis,
 
                 logits_k = g (a_k z + c_k),   a, c from `ordered_softmax_start`.
@@ -143,6 +144,10 @@ class LinearHead(keras.layers.Layer):
             if self.start == "ordered"
             else None
         )
+        self.places = None
+        if self.start == "random" and self.dimension is not None and self.units > 1:
+            self.places = self.add_weight("places", [self.units], trainable=False)
+            self.placed = self.add_weight("placed", [], initializer="zeros", trainable=False)
         super().build(input_shape)
 
     def call(self, z_star: tf.Tensor) -> tf.Tensor:
@@ -162,15 +167,38 @@ class LinearHead(keras.layers.Layer):
         self.kernel.assign(slopes[rank][None, :])
         self.bias.assign(offsets[rank])
 
-    def label_coordinates(self) -> tf.Tensor:
-        """E[z*_j | s = k] under the prior and this head, for every class k: [units].
+    def place_labels(self, z_star: np.ndarray, labels: np.ndarray) -> None:
+        """Place class k at the mean of z*_j over the training samples that have it.
 
-        It lies inside the region where class k is the most probable one, if that region exists.
+        A head that started in order does nothing: its regions are the places. In a head from a
+        random start some classes have no region, and need a place all the same.
+
+        Args:
+            z_star: [n, d].
+            labels: [n], nan where missing. A class without samples is placed at 0.
+        """
+        if self.places is None:
+            return
+        own = [z_star[labels == k, self.dimension] for k in range(self.units)]
+        self.places.assign([part.mean() if len(part) else 0.0 for part in own])
+        self.placed.assign(1.0)
+
+    def label_coordinates(self) -> tf.Tensor:
+        """The z*_j of every class k, [units].
+
+        It is the mean over training samples where `place_labels` has set it, and otherwise
+        E[z*_j | s = k] under the prior and this head. The latter lies inside the region where class
+        k is the most probable one, if that region exists.
         """
         log_joint = (
             tf.nn.log_softmax(self.read(PRIOR_POINTS[:, None])) - 0.5 * PRIOR_POINTS[:, None] ** 2
         )
-        return tf.linalg.matvec(tf.nn.softmax(log_joint, axis=0), PRIOR_POINTS, transpose_a=True)
+        expected = tf.linalg.matvec(
+            tf.nn.softmax(log_joint, axis=0), PRIOR_POINTS, transpose_a=True
+        )
+        if self.places is None:
+            return expected
+        return tf.where(self.placed > 0, self.places, expected)
 
     def number_coordinate(self, scaled: tf.Tensor) -> tf.Tensor:
         """The z*_j at which the mean of the attribute is `scaled` (any shape)."""

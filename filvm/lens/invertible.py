@@ -52,7 +52,11 @@ class InvertibleLens(Lens):
             step function.
         coupling_units: sizes of the hidden layers of these couplings' networks.
         attribute_units: the same for the couplings of the owned dimensions.
-        swap_weight: weight of swap consistency, as in the `FILVM`. 0 is off.
+        swap_weight: weight of swap consistency, as in the `FILVM`. 0 is off. Half of each batch are
+            requests: every z*_j is the coordinate of another sample's s_j, and the other dimensions
+            are drawn from N(0, I), as in `sample`.
+        swap_warmup: number of steps over which that weight rises from 0. At the first steps the
+            secondary network does not read and T is a rotation, so the loss would ruin T.
         coupling_weight: weight of -log p(s_j|.) of the labels for the couplings of their
             dimensions, which are classifiers. Through the single number z*_j they would learn
             slowly.
@@ -84,8 +88,9 @@ class InvertibleLens(Lens):
         coupling_units: Sequence[int] = (256, 256),
         attribute_units: Sequence[int] = (384, 384),
         swap_weight: float = 3.0,
-        coupling_weight: float = 5.0,
-        label_sharpness: float = 1.5,
+        swap_warmup: int = 1000,
+        coupling_weight: float = 30.0,
+        label_sharpness: float = 3.0,
         latent_noise: float = 0.05,
         **kwargs: Any,
     ) -> None:
@@ -98,6 +103,8 @@ class InvertibleLens(Lens):
         self.attribute_units = list(attribute_units)
         check_at_least("swap_weight", swap_weight, 0)
         self.swap_weight = swap_weight
+        check_at_least("swap_warmup", swap_warmup, 0)
+        self.swap_warmup = swap_warmup
         check_at_least("coupling_weight", coupling_weight, 0)
         self.coupling_weight = coupling_weight
         check_at_least("label_sharpness", label_sharpness, 1)
@@ -181,16 +188,44 @@ class InvertibleLens(Lens):
         outputs = self.secondary_outputs(z)
         if self.swap_weight:
             encoded = fill_missing(attributes, known, outputs, seed)
-            generated = self.flow.inverse(swap_attributes(z_star, len(attributes)))
+            generated = self.flow.inverse(self.requests_and_swaps(z_star, encoded, seed))
             swaps = swap_losses(attributes, encoded, self.secondary_outputs(generated), weights)
             losses.update(swaps)
-            total += self.swap_weight * tf.add_n(list(swaps.values()))
+            total += self.swap_weight_at(seed[1]) * tf.add_n(list(swaps.values()))
         losses["lens_loss"] = total
         secondary = known_losses(attributes, known, outputs, "secondary", weights)
         losses.update(secondary)
         losses["secondary_loss"] = tf.add_n(list(secondary.values()))
         losses["loss"] = losses["lens_loss"] + losses["secondary_loss"]
         return losses
+
+    def requests_and_swaps(
+        self, z_star: tf.Tensor, encoded: Sequence[tf.Tensor], seed: tf.Tensor
+    ) -> tf.Tensor:
+        """z* [n, d] for swap consistency: requests in the first half, swaps in the second.
+
+        In both, z*_j belongs to the sample of row j + 1 before (`swap_attributes`). A request has
+        the coordinate of its s_j in place of its z*_j, and draws from N(0, I) in the dimensions
+        that no attribute owns.
+        """
+        owned = []
+        for j, (head, inputs) in enumerate(zip(self.heads, encoded, strict=True)):
+            if isinstance(self.attributes[j], Categorical):
+                place = tf.linalg.matvec(inputs, head.label_coordinates())[:, tf.newaxis]
+            else:
+                place = head.number_coordinate(inputs)
+            owned.append(tf.stop_gradient(tf.roll(place, j + 1, axis=0)))
+        free = z_star[:, len(owned) :]
+        noise = batch_noise(tf.random.stateless_normal, free, seed + tf.constant([0, 2**28]))
+        requests = tf.concat([*owned, noise], axis=1)
+        half = (tf.shape(z_star)[0] + 1) // 2
+        swaps = swap_attributes(z_star, len(owned))
+        return tf.concat([requests[:half], swaps[half:]], axis=0)
+
+    def swap_weight_at(self, step: tf.Tensor) -> tf.Tensor:
+        """swap_weight * min(1, step / swap_warmup); `swap_weight` in evaluation, where step < 0."""
+        risen = tf.minimum(1.0, tf.cast(step, tf.float32) / max(self.swap_warmup, 1))
+        return self.swap_weight * tf.where(step < 0, 1.0, risen)
 
     # z <-> z*, computed in double precision; the result has the precision of the input.
 
@@ -217,6 +252,7 @@ class InvertibleLens(Lens):
             "coupling_units": self.coupling_units,
             "attribute_units": self.attribute_units,
             "swap_weight": self.swap_weight,
+            "swap_warmup": self.swap_warmup,
             "coupling_weight": self.coupling_weight,
             "label_sharpness": self.label_sharpness,
         }

@@ -11,6 +11,7 @@ import pandas as pd
 from filvm.experiments.tasks import AR_VAE
 from filvm.figures.manipulation import traversals_figure
 from filvm.figures.reconstructions import image_rows_figure
+from filvm.figures.trade_off import TradeOff, trade_off_figure
 from filvm.files import replacing
 from filvm.report import arrays
 from filvm.report.figures import save
@@ -26,6 +27,11 @@ lenses were trained on the same latents and are measured on test data, side info
 is inferred from the changed z, and the attribute's dimension is set back to its first value.
 
 ![Digits of each class changed into a 3 and back, by both lenses](undone.png)
+
+An edit costs fidelity: what z* does not keep, the edited observation loses. The figure compares
+this cost with the two gains.
+
+![Image error of each lens against digits on request and leakage](trade_off.png)
 
 """
 MORPHO_INTRODUCTION = """## Six attributes: thickness, area, length, slant, width, height
@@ -46,25 +52,40 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
         "digit from z*[0] by its head": "way_back.heads.digit",
         "thickness, mean absolute error by its head, px": "way_back.heads.thickness",
         "Spearman of z*[1] with thickness": "test.codes.alignment.thickness.spearman",
-        "digit from the other dimensions": "test.sampled_codes.leakage.digit.accuracy",
+        "digit from the other dimensions, draws": "test.sampled_codes.leakage.digit.accuracy",
+        "the same, centres": "test.codes.leakage.digit.accuracy",
         "digit on request, the rest random: the oracle agrees": "manipulation.on_request.agreement",
         "digit of a real sample changed: the oracle agrees": "manipulation.changed_digit.agreement",
         "the same: correlation of thickness": "manipulation.changed_digit.correlation",
+        "MSE per pixel after x to z to z* to z to x": "test.after_the_lens.mse",
+        "the same: the VAE alone": "test.after_the_lens.mse_vae",
     },
     "mnist-r": {
         "digit from z*[0] by its head": "way_back.heads.digit",
         "rotation, mean absolute error by its head, degrees": "way_back.heads.rotation",
         "Spearman of z*[1] with rotation": "test.codes.alignment.rotation.spearman",
+        "digit from the other dimensions, draws": "test.sampled_codes.leakage.digit.accuracy",
+        "the same, centres": "test.codes.leakage.digit.accuracy",
         "digit on request, the rest random: the oracle agrees": "manipulation.on_request.agreement",
         "the same, without 6 and 9 read as each other": "manipulation.on_request.agreement_apart",
         "the same: median error of the rotation, degrees": (
             "manipulation.on_request.median_absolute_error"
         ),
+        "digit of a real sample changed: the oracle agrees": "manipulation.changed_digit.agreement",
+        "the same: correlation of the rotation": "manipulation.changed_digit.correlation",
+        "MSE per pixel after x to z to z* to z to x": "test.after_the_lens.mse",
+        "the same: the VAE alone": "test.after_the_lens.mse_vae",
     },
     "sequences": {
         "Spearman of z*[0] with start": "test.codes.alignment.start.spearman",
         "Spearman of z*[1] with step": "test.codes.alignment.step.spearman",
         "Spearman of z*[2] with length": "test.codes.alignment.length.spearman",
+        **{
+            f"R2 of {name} from the other dimensions, {of}": f"test.{codes}.leakage.{name}.r2"
+            for name in ("start", "step", "length")
+            for of, codes in (("draws", "sampled_codes"), ("centres", "codes"))
+        },
+        "error per number after z to z* and back": "test.after_the_lens.mean_absolute_error",
         "length exact after z to z* and back": "test.after_the_lens.length_exact",
     },
 }
@@ -76,10 +97,26 @@ ERRORS = {  # of every data set
 }
 
 
+TRADE_OFF = {  # attribute of a `TradeOff` -> its path through the metrics
+    "error": "test.after_the_lens.mse",
+    "error_of_vae": "test.after_the_lens.mse_vae",
+    "on_request": "manipulation.on_request.agreement",
+    "leakage": "test.codes.leakage.digit.accuracy",
+}
+
+
+def lenses_of(task: str) -> dict[str, str]:
+    """Title -> experiment of the lenses to compare."""
+    ours = {"FILVM": f"filvm-{task}", "InvertibleLens": f"invertible-{task}"}
+    if task == "sequences":  # the report's lens has two attributes there, ours three
+        return ours
+    return {"the report's recipe": f"filvm-{task}-report", **ours}
+
+
 def comparison_table(task: str, metrics: Mapping[str, Any]) -> pd.DataFrame:
     """The lines of one data set, a column for each lens; `metrics` by the lens's name."""
     forms = {
-        **dict.fromkeys(LINES[task].items(), ".3f"),
+        **{line: ".4f" if "mse" in line[1] else ".3f" for line in LINES[task].items()},
         **dict.fromkeys(ERRORS.items(), ".1e"),
         ("seconds of training", "training_seconds"): ".0f",
     }
@@ -112,8 +149,7 @@ def beyond_markdown(workspace: Workspace) -> str:
     """
     parts = [INTRODUCTION]
     for task in LINES:
-        lenses = {"FILVM": f"filvm-{task}", "InvertibleLens": f"invertible-{task}"}
-        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses.items()}
+        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses_of(task).items()}
         parts.append(
             f"## {task}\n\n{markdown_table(comparison_table(task, metrics), index=True)}\n\n"
         )
@@ -122,9 +158,21 @@ def beyond_markdown(workspace: Workspace) -> str:
     return "".join(parts)
 
 
+def trade_offs(workspace: Workspace) -> list[TradeOff]:
+    """The lenses on MNIST and on rotated digits, from the metrics of their runs."""
+    found = []
+    for task, title in (("mnist", "MNIST"), ("mnist-r", "MNIST-R")):
+        for lens, name in lenses_of(task).items():
+            metrics = workspace.run(name).metrics()
+            values = {key: value_at(metrics, path, name) for key, path in TRADE_OFF.items()}
+            found.append(TradeOff(title, lens, **values))
+    return found
+
+
 def draw_beyond(workspace: Workspace, folder: Path) -> None:
-    """Write undone.png, traversals.png and beyond.md into `folder`, from finished runs."""
+    """Write beyond.md and its figures into `folder`, from finished runs."""
     save(image_rows_figure(arrays.undone_examples(workspace)), folder / "undone.png")
+    save(trade_off_figure(trade_offs(workspace)), folder / "trade_off.png")
     save(traversals_figure(arrays.traversals(workspace), arrays.UNITS), folder / "traversals.png")
     text = beyond_markdown(workspace)
     with replacing(folder / "beyond.md") as temporary:

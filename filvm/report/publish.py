@@ -13,7 +13,7 @@ from filvm.report.notebooks import BEYOND
 # By folder of a workspace: files that are published if the first one was made.
 EXTRA = {
     "ablations": ("ablations.md", "ablations.csv", "ablations.png"),
-    "beyond": ("beyond.md", "undone.png", "traversals.png"),
+    "beyond": ("beyond.md", "undone.png", "trade_off.png", "traversals.png"),
 }
 
 

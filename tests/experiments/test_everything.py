@@ -78,7 +78,7 @@ def test_the_table_has_every_experiment_with_results(trained_runs, tmp_path):
 
 def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_path):
     draw_beyond(trained_runs, tmp_path)
-    for name in ("undone", "traversals"):
+    for name in ("undone", "trade_off", "traversals"):
         assert (tmp_path / f"{name}.png").stat().st_size > 5_000
     text = (tmp_path / "beyond.md").read_text("utf-8")
     assert "nan" not in text

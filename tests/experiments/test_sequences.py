@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from filvm.data import Continuous
 from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
 from filvm.experiments.settings import SequenceVaeSettings
 from filvm.experiments.tasks import SEQUENCE_RANGES, sequence_splits
@@ -56,7 +57,12 @@ def test_a_lens_trains_on_the_vae_measures_every_level_and_gives_what_figures_ne
 
 def test_the_report_recipe_is_the_reports():
     report = EXPERIMENTS["filvm-sequences-report"].profiles["full"]
-    assert report.attribute_weights == (1.0, 1.0)
+    assert (report.beta, report.scaling) == (0.03, 3.0)
+    assert report.terms(4, [Continuous("start")]) == {
+        "beta": 0.03,
+        "latent_variance": 2.0,
+        "attribute_weights": {"start": 18.0},
+    }
     assert report.swap_weight == 0
     assert not report.informed_generative
     assert not report.positive_slopes

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from scipy import stats
+from scipy import special, stats
 
 from filvm.data import Categorical, Continuous
 from filvm.lens import FILVM, ILVM
@@ -116,27 +116,49 @@ def test_the_centre_is_the_draw_without_noise():
 
 
 def test_the_loss_is_the_negative_of_equation_8_for_the_reports_recipe():
-    lens = FILVM.report_recipe(4, ATTRIBUTES, **SMALL)
+    """Terms 2 and 3 of section 2.3 by hand: squared errors and the cross entropy."""
+    lens = FILVM.report_recipe(4, ATTRIBUTES, **SMALL, beta=0.2, scaling=3.0)
     z, side = toy(64)
     lens.adapt(z, side)
     stacked = np.stack([side["kind"], side["size"]], axis=1).astype(np.float32)
-    losses = lens.batch_losses(tf.constant(z), tf.constant(stacked), tf.constant([0, 0]))
-    expected = (
-        losses["log_prior"]
-        + losses["log_likelihood_z"]
-        + losses["log_likelihood_kind"]
-        + losses["log_likelihood_size"]
-        - losses["log_q0"]
-        + losses["log_det"]
-    )
-    np.testing.assert_allclose(losses["lens_loss"], -expected, rtol=1e-5)
+    seed = tf.constant([0, 0])
+    losses = lens.batch_losses(tf.constant(z), tf.constant(stacked), seed)
+    standardised = lens.standardise(z)
+    size = ((side["size"] - side["size"].mean()) / side["size"].std()).astype(np.float32)[:, None]
+    q = lens.posterior(standardised, [tf.one_hot(side["kind"], 3), tf.constant(size)])
+    generated, logits, read = lens.generative(q.sample(seed)[0])
+    kl = losses["log_q0"] - losses["log_prior"] - losses["log_det"]
+    mean_squared = np.mean(np.square(standardised - generated), axis=1)
+    scaled = np.square(3.0 * size - 3.0 * read.numpy())[:, 0]
+    label = special.log_softmax(logits, axis=1)[np.arange(64), side["kind"].astype(int)]
+    expected = np.mean(mean_squared + scaled - label) + 0.2 * kl
+    # What the Gaussians of variance d/2 = 2 and 1 add to the squared errors.
+    constants = 0.5 * 4 * np.log(2 * np.pi * 2.0) + 18.0 * 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(losses["lens_loss"], expected + constants, rtol=1e-5)
+
+
+def test_classes_without_a_region_are_placed_at_their_means():
+    lens = FILVM.report_recipe(4, ATTRIBUTES, **SMALL)
+    z, side = toy(64)
+    lens.adapt(z, side)
+    assert not lens.heads[0].placed.numpy()
+    lens.place_labels(z, side)
+    own = lens.infer(z)[:, 0]
+    means = [own[side["kind"] == k].mean() for k in range(3)]
+    np.testing.assert_allclose(lens.coordinate("kind", np.arange(3)), means, rtol=1e-5)
+    # A head that starts in order has a region for every class.
+    ordered = FILVM(4, ATTRIBUTES, **SMALL)
+    before = ordered.coordinate("kind", np.arange(3))
+    ordered.place_labels(z, side)
+    np.testing.assert_array_equal(ordered.coordinate("kind", np.arange(3)), before)
 
 
 def test_the_reports_recipe_has_no_amendments():
     config = FILVM.report_recipe(4, ATTRIBUTES, **SMALL).get_config()
     switches = ("ordered_softmax", "informed_generative", "swap_weight", "positive_slopes")
     assert not any(config[switch] for switch in (*switches, "independence_weight"))
-    assert config["attribute_weights"] == {"kind": 1.0, "size": 1.0}
+    assert config["attribute_weights"] == {"kind": 1.0, "size": 18.0}
+    assert config["latent_variance"] == 2.0
 
 
 def test_heads_of_the_ilvm_read_all_dimensions_and_those_of_the_filvm_one():

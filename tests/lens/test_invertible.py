@@ -96,7 +96,7 @@ def test_the_last_couplings_leave_the_owned_dimensions_unchanged():
 def test_label_sharpness_applies_in_use_and_not_in_training():
     z, side = toy(200)
     soft, sharp = (untrained(label_sharpness=sharpness) for sharpness in (1.0, 4.0))
-    assert InvertibleLens(4, ATTRIBUTES, **SMALL).label_sharpness == 1.5
+    assert InvertibleLens(4, ATTRIBUTES, **SMALL).label_sharpness == 3.0
     for lens in (soft, sharp):
         lens.adapt(z, side)
         z_star, _, (logits,) = lens.flow(lens.standardise(z))
@@ -169,6 +169,33 @@ def test_z_star_depends_on_z_alone_and_on_noise_if_sampled(trained):
     drawn = lens.infer(z, sampled=True, seed=1)
     np.testing.assert_array_equal(drawn, lens.infer(z, sampled=True, seed=1))
     assert np.abs(drawn - lens.infer(z)).max() > 0
+
+
+def test_half_of_a_batch_asks_for_the_attributes_of_other_samples(trained):
+    lens, _ = trained
+    z, side = toy(40)
+    z_star = tf.constant(lens.infer(z).astype(np.float32))
+    encoded = [tf.one_hot(side["kind"].astype(int), 3)]
+    encoded.append(lens.heads[1].read(z_star[:, 1:2]))
+    mixed = lens.requests_and_swaps(z_star, encoded, tf.constant([0, 5])).numpy()
+    for j in range(2):  # row i has attribute j of row i - (j + 1)
+        read = lens.heads[j](mixed).numpy()[:20]
+        given = np.roll(encoded[j], j + 1, axis=0)[:20]
+        if j == 0:
+            np.testing.assert_array_equal(read.argmax(axis=1), given.argmax(axis=1))
+        else:
+            np.testing.assert_allclose(read, given, atol=1e-4)
+        np.testing.assert_array_equal(mixed[20:, j], np.roll(z_star[:, j], j + 1)[20:])
+    np.testing.assert_array_equal(mixed[20:, 2:], z_star[20:, 2:])
+    assert np.abs(mixed[:20, 2:] - z_star[:20, 2:]).min() > 0
+    again = lens.requests_and_swaps(z_star, encoded, tf.constant([0, 6])).numpy()
+    assert np.abs(mixed[:20, 2:] - again[:20, 2:]).min() > 0
+
+
+def test_the_swap_weight_rises_from_0():
+    lens = untrained(swap_weight=3.0, swap_warmup=100)
+    weights = [float(lens.swap_weight_at(tf.constant(step))) for step in (0, 50, 100, 1000, -1)]
+    np.testing.assert_allclose(weights, [0.0, 1.5, 3.0, 3.0, 3.0])
 
 
 def test_a_missing_value_drops_its_term():
