@@ -185,7 +185,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("experiment", nargs="+", help="a name from `filvm list`")
     command.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="change settings"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change settings",
     )
     command.add_argument("--restart", action="store_true", help="delete the run and train again")
     command.add_argument(

@@ -146,8 +146,10 @@ def test_an_experiment_is_trained_after_what_it_needs(tmp_path, monkeypatch):
 
     monkeypatch.setattr("filvm.experiments.catalogue.run_experiment", train)
     where = ["--profile", "smoke", "--runs", str(tmp_path)]
-    assert main(["train", "ilvm-mnist", "--set", "epochs=3", *where]) == 0
-    assert trained == [("vae-mnist", []), ("oracles-mnist", []), ("ilvm-mnist", ["epochs=3"])]
+    changes = ["--set", "epochs=3", "seed=1", "--set", "steps=6"]
+    assert main(["train", "ilvm-mnist", *changes, *where]) == 0
+    of_ilvm = ["epochs=3", "seed=1", "steps=6"]
+    assert trained == [("vae-mnist", []), ("oracles-mnist", []), ("ilvm-mnist", of_ilvm)]
 
 
 def test_a_reader_that_ends_early_is_no_error():

@@ -61,7 +61,7 @@ MNIST_VAES = {
     "full": MNIST_VAE,
     "quick": replace(
         MNIST_VAE,
-        steps=700,
+        steps=850,
         epochs=2,
         learning_rate=2e-3,
         train_limit=20_000,
@@ -75,7 +75,7 @@ ROTATED_VAES = {
     "full": ROTATED_VAE,
     "quick": replace(
         ROTATED_VAE,
-        steps=700,
+        steps=850,
         epochs=2,
         learning_rate=2e-3,
         train_limit=20_000,
@@ -99,7 +99,7 @@ MORPHO_VAES = {
 SEQUENCE_VAE = SequenceVaeSettings()
 SEQUENCE_VAES = {
     "full": SEQUENCE_VAE,
-    "quick": replace(SEQUENCE_VAE, steps=1_500, epochs=3, sequences=60_000),
+    "quick": replace(SEQUENCE_VAE, steps=1_100, epochs=2, sequences=60_000),
     "smoke": SequenceVaeSettings(
         steps=16,
         epochs=2,
@@ -269,7 +269,7 @@ ON_SEQUENCES = LensPlan(
     "sequences",
     ("vae-sequences",),
     (),
-    quick={**SHORT, "steps": 400, "train_limit": 40_000},
+    quick={**SHORT, "steps": 300, "train_limit": 40_000},
     smoke={"train_limit": 512},
 )
 ON_SHAPES = LensPlan(
@@ -325,15 +325,15 @@ FLOW_DENSITY = experiment(
         "full": FLOWS,
         "quick": FlowSettings(
             lengths=(2, 8, 32),
-            restarts=8,
-            steps=1_000,
-            annealing_steps=500,
+            restarts=6,
+            steps=800,
+            annealing_steps=400,
             other_length=4,
-            other_restarts=4,
-            other_annealing_steps=500,
+            other_restarts=3,
+            other_annealing_steps=400,
             moons_lengths=(2, 8),
-            moons_restarts=3,
-            moons_steps=750,
+            moons_restarts=2,
+            moons_steps=500,
             pixels=120,
         ),
         "smoke": FlowSettings(

@@ -108,7 +108,7 @@ def graphical_model_figure(models: dict[str, Circles]) -> Figure:
         Line2D([], [], color=EDGE, linestyle=style, label=label)
         for style, label in (("-", "generative model"), ("--", "recognition model"))
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 

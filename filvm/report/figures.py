@@ -5,6 +5,7 @@ A figure is a function of a workspace, entered in `FIGURES` by the decorator `fi
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -379,6 +380,8 @@ def draw_table_b1(_: Workspace) -> Figure:
 
 # Files.
 
+NOTE_LETTERS = 17  # of a note, per inch of a figure's width
+
 
 def draw(name: str, workspace: Workspace, folder: Path) -> Path:
     """Draw one figure from its runs into `folder`, as PNG; return its path.
@@ -393,19 +396,22 @@ def draw(name: str, workspace: Workspace, folder: Path) -> Path:
         workspace.run(needed).check_done()
     drawn = entry.draw(workspace)
     if note := sample_note(workspace, entry.needs):
-        drawn.supxlabel(note, fontsize=7, color="#a00000")
+        lines = textwrap.fill(note, int(NOTE_LETTERS * drawn.get_figwidth()))
+        drawn.draw_without_rendering()
+        drawn.set_layout_engine("none")  # the layout is final; the note is below it
+        drawn.text(0.5, -0.01, lines, ha="center", va="top", fontsize=7, color="#a00000")
     path = folder / f"{name}.png"
-    save(drawn, path)
+    save(drawn, path, bbox_inches="tight" if note else None)
     for suffix, text in entry.text.items():
         with replacing(path.with_suffix(suffix)) as temporary:
             temporary.write_text(text(workspace), "utf-8")
     return path
 
 
-def save(drawn: Figure, path: Path) -> None:
-    """Write a figure as PNG, 200 dots per inch, in one step."""
+def save(drawn: Figure, path: Path, bbox_inches: str | None = None) -> None:
+    """Write a figure as PNG, 200 dots per inch, in one step; "tight" includes a note below it."""
     with replacing(path) as temporary:
-        drawn.savefig(temporary, format="png", dpi=200)
+        drawn.savefig(temporary, format="png", dpi=200, bbox_inches=bbox_inches)
 
 
 def sample_note(workspace: Workspace, needs: Sequence[str]) -> str:
