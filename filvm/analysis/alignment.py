@@ -3,8 +3,9 @@
 alignment_j = quality of v_j predicted from c_a(j) alone
 leakage_j   = quality of v_j predicted from all c_i, i != a(j)
 
-where a(j) is the dimension assigned to factor j, and quality is the accuracy (categorical) or the
-R^2 (continuous) of a model fitted on one half of the samples and tested on the other.
+where a(j) is the dimension assigned to factor j (two for an angle), and quality is the accuracy
+(categorical) or the R^2 (continuous) of a model fitted on one half of the samples and tested on the
+other. Of an angle, the cosine and the sine are predicted, and R^2 is that of both together.
 """
 
 from collections.abc import Mapping
@@ -16,13 +17,15 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
+from filvm.analysis.angles import Assigned, angular_difference
 from filvm.analysis.correlation import rank_correlation
-from filvm.analysis.factors import Factor, check_assigned, checked, varying
+from filvm.analysis.factors import Factor, check_assigned, checked, own_dimensions, varying
 
 READERS = ("strong", "linear")
 
@@ -33,14 +36,15 @@ class ReadOut:
 
     chance: float  # accuracy of always predicting the most frequent class; 0 if continuous
     accuracy: float | None = None  # categorical
-    r2: float | None = None  # continuous; 0 where negative
+    r2: float | None = None  # continuous, or an angle; 0 where negative
     spearman: float | None = None  # continuous
+    mean_error: float | None = None  # an angle, in its unit; period / 4 without information
 
 
 def alignment(
     codes: np.ndarray,
     factors: Mapping[str, np.ndarray],
-    assigned: Mapping[str, int],
+    assigned: Assigned,
     *,
     neighbors: int = 30,
     seed: int = 0,
@@ -53,7 +57,7 @@ def alignment(
     Args:
         codes: float [n, d].
         factors: name -> values [n]; see `filvm.analysis.factors`.
-        assigned: name -> dimension.
+        assigned: name -> dimension; the two dimensions of an angle.
         neighbors: number of nearest neighbours.
         seed: seed of the division into halves.
 
@@ -66,13 +70,16 @@ def alignment(
     for factor in known_factors:
         if factor.name not in assigned:
             continue
-        own = codes[factor.known][:, [assigned[factor.name]]]
+        own = codes[factor.known][:, own_dimensions(assigned, factor.name)]
         train, test = halves(len(own), seed)
         near = max(1, min(neighbors, len(train)))
         if factor.categorical:
             results[factor.name] = _best(factor, [KNeighborsClassifier(near)], own, train, test)
         else:
             found = _best(factor, [KNeighborsRegressor(near)], own, train, test)
+            if not factor.ordered:
+                results[factor.name] = found
+                continue
             rank = float(rank_correlation(own, factor.values)[0])
             results[factor.name] = ReadOut(chance=0.0, r2=found.r2, spearman=rank)
     return results
@@ -81,7 +88,7 @@ def alignment(
 def leakage(
     codes: np.ndarray,
     factors: Mapping[str, np.ndarray],
-    assigned: Mapping[str, int],
+    assigned: Assigned,
     *,
     readers: str = "strong",
     num_train: int = 5_000,
@@ -95,7 +102,7 @@ def leakage(
     Args:
         codes: float [n, d].
         factors: name -> values [n]; see `filvm.analysis.factors`.
-        assigned: name -> dimension.
+        assigned: name -> dimension; the two dimensions of an angle.
         readers: "strong" takes the better of gradient boosted trees and a support vector machine
             with a Gaussian kernel; "linear" is logistic or linear regression, which cannot combine
             dimensions in other ways. Results must state which was used.
@@ -114,7 +121,8 @@ def leakage(
     for factor in known_factors:
         if factor.name not in assigned:
             continue
-        others = np.delete(codes[factor.known], assigned[factor.name], axis=1)
+        own = own_dimensions(assigned, factor.name)
+        others = np.delete(codes[factor.known], own, axis=1)
         train, test = halves(len(others), seed)
         models = _strong(factor, seed) if readers == "strong" else _linear(factor)
         results[factor.name] = _best(factor, models, others, train[:num_train], test[:num_test])
@@ -132,16 +140,19 @@ def predicted(
 ) -> np.ndarray:
     """Fit a scikit-learn model on the rows `train` and return its predictions for `test`."""
     if np.all(values[train] == values[train][0]):
-        return np.full(len(test), values[train][0])
+        return np.repeat(values[train][:1], len(test), axis=0)
     return model.fit(codes[train], values[train]).predict(codes[test])
 
 
 def quality(factor: Factor, prediction: np.ndarray, test: np.ndarray) -> float:
-    """Return the accuracy of a categorical factor, or the R^2, at least 0, of a continuous one."""
-    truth = factor.values[test]
+    """Return the accuracy of a categorical factor, or the R^2, at least 0, of another one."""
+    truth = factor.targets[test]
     if factor.categorical:
         return float(np.mean(prediction == truth))
-    return max(0.0, float(r2_score(truth, prediction))) if len(truth) > 1 else 0.0
+    if len(truth) < 2:
+        return 0.0
+    # Weighted by their variances, cosine and sine have the R^2 of the point on the circle.
+    return max(0.0, float(r2_score(truth, prediction, multioutput="variance_weighted")))
 
 
 def _strong(factor: Factor, seed: int) -> list:
@@ -150,7 +161,10 @@ def _strong(factor: Factor, seed: int) -> list:
         kernel = SVC(C=10.0)
     else:
         trees = HistGradientBoostingRegressor(early_stopping=False, random_state=seed)
-        kernel = TransformedTargetRegressor(SVR(C=10.0), transformer=StandardScaler())
+        kernel = SVR(C=10.0)
+        if factor.period is not None:
+            trees, kernel = MultiOutputRegressor(trees), MultiOutputRegressor(kernel)
+        kernel = TransformedTargetRegressor(kernel, transformer=StandardScaler())
     return [trees, make_pipeline(StandardScaler(), kernel)]
 
 
@@ -171,12 +185,20 @@ def _best(
     if not (factor.varies and alive.any()):
         if factor.categorical:
             return ReadOut(chance=chance, accuracy=chance)
-        return ReadOut(chance=0.0, r2=0.0, spearman=0.0)
-    values = factor.values
+        if factor.ordered:
+            return ReadOut(chance=0.0, r2=0.0, spearman=0.0)
+        return ReadOut(
+            chance=0.0, r2=0.0, mean_error=0.0 if not factor.varies else factor.period / 4
+        )
+    values = factor.targets
     predictions = [predicted(model, codes[:, alive], values, train, test) for model in models]
     qualities = [quality(factor, prediction, test) for prediction in predictions]
     best = int(np.argmax(qualities))
     if factor.categorical:
         return ReadOut(chance=chance, accuracy=qualities[best])
+    if factor.period is not None:
+        turns = np.arctan2(*predictions[best].T[::-1]) / (2 * np.pi)
+        errors = angular_difference(turns * factor.period, truth, factor.period)
+        return ReadOut(chance=0.0, r2=qualities[best], mean_error=float(errors.mean()))
     rank = float(rank_correlation(predictions[best][:, None], truth)[0])
     return ReadOut(chance=0.0, r2=qualities[best], spearman=rank)

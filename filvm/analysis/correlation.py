@@ -19,7 +19,7 @@ def spearman(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> dict[str, 
     return {
         factor.name: rank_correlation(codes[factor.known], factor.values)
         for factor in known_factors
-        if not factor.categorical
+        if factor.ordered
     }
 
 

@@ -21,6 +21,10 @@ categories are categorical (-1 or None if missing), floats are continuous (nan i
 length of a sequence as floats if its order matters. A sample with a missing value is excluded for
 that factor only.
 
+*Angles.* `Angles(values, period)` is a circular factor. `assigned` may give it two dimensions; in
+measures of single dimensions, their angle replaces the two (`filvm.analysis.angles.join_circles`).
+SAP, SCC and interpretability fit lines and ranks, so they exclude circular factors.
+
 *Constants.* A constant dimension has no information: 0. A constant factor has score 0 and is
 excluded from means.
 """
@@ -40,8 +44,9 @@ from sklearn.ensemble import (
 from sklearn.svm import LinearSVC
 
 from filvm.analysis.alignment import ReadOut, alignment, halves, leakage, predicted, quality
+from filvm.analysis.angles import Assigned, join_circles
 from filvm.analysis.correlation import linear_correlation, rank_correlation, spearman
-from filvm.analysis.factors import Factor, check_assigned, checked, plain_arrays, varying
+from filvm.analysis.factors import Factor, check_assigned, checked, plain_columns, varying
 from filvm.analysis.mutual_information import (
     information_matrix,
     most_informative_dimensions,
@@ -106,7 +111,7 @@ def mig(
 def aligned_mig(
     codes: np.ndarray,
     factors: Mapping[str, np.ndarray],
-    assigned: Mapping[str, int],
+    assigned: Assigned,
     *,
     estimator: str = "quantile",
     bins: int = 20,
@@ -119,6 +124,7 @@ def aligned_mig(
     codes, known_factors = checked(codes, factors)
     check_assigned(assigned, known_factors, codes.shape[1])
     known_factors = [factor for factor in known_factors if factor.name in assigned]
+    codes, assigned = join_circles(codes, assigned)
     information, entropies = information_matrix(codes, known_factors, estimator, bins)
     own = [assigned[factor.name] for factor in known_factors], np.arange(len(known_factors))
     others = information.copy()
@@ -135,6 +141,9 @@ def sap(codes: np.ndarray, factors: Mapping[str, np.ndarray], *, seed: int = 0) 
     axis, so even a perfectly ordered digit axis has far less than 1.
     """
     codes, known_factors = checked(codes, factors)
+    known_factors = [factor for factor in known_factors if factor.period is None]
+    if not known_factors:
+        raise ValueError("factors of sap are all angles; expected labels or numbers")
     scores = np.zeros((codes.shape[1], len(known_factors)))
     for j, factor in enumerate(known_factors):
         own = codes[factor.known]
@@ -172,6 +181,8 @@ def dci(
     if importance not in IMPORTANCES:
         raise ValueError(f"importance is {importance!r}; expected one of {', '.join(IMPORTANCES)}")
     codes, known_factors = checked(codes, factors)
+    if importance == "boosting" and any(factor.period is not None for factor in known_factors):
+        raise ValueError("importance is 'boosting'; expected 'forest' for factors with angles")
     importances = np.zeros((codes.shape[1], len(known_factors)))
     informativeness = np.zeros(len(known_factors))
     for j, factor in enumerate(known_factors):
@@ -181,7 +192,7 @@ def dci(
         if np.unique(factor.values[train]).size < 2:
             continue
         trees = _trees(factor, importance, seed)
-        prediction = predicted(trees, own, factor.values, train, test)
+        prediction = predicted(trees, own, factor.targets, train, test)
         informativeness[j] = quality(factor, prediction, test)
         importances[:, j] = trees.feature_importances_
     total = importances.sum()
@@ -255,7 +266,7 @@ def interpretability(
 def disentanglement_report(
     codes: np.ndarray,
     factors: Mapping[str, np.ndarray],
-    assigned: Mapping[str, int] | None = None,
+    assigned: Assigned | None = None,
     *,
     estimator: str = "quantile",
     bins: int = 20,
@@ -270,8 +281,8 @@ def disentanglement_report(
     Args:
         codes: float [n, d].
         factors: name -> values [n].
-        assigned: name -> dimension; by default (ILVM, VAE) the `most_informative_dimensions`, which
-            "assigned_by" then records.
+        assigned: name -> dimension, or the two of an angle; by default (ILVM, VAE) the
+            `most_informative_dimensions`, which "assigned_by" then records.
         estimator: estimator of mutual information; see `filvm.analysis.mutual_information`.
         bins: number of bins of the estimator.
         num_samples: if there are more samples, a random subset is measured.
@@ -279,35 +290,38 @@ def disentanglement_report(
         seed: seed of all random choices.
     """
     codes, known_factors = checked(codes, factors)
-    factors = plain_arrays(known_factors)
+    kept = slice(None)
     if len(codes) > num_samples:
         kept = np.random.default_rng(seed).choice(len(codes), num_samples, replace=False)
-        codes, factors = codes[kept], {name: values[kept] for name, values in factors.items()}
+    codes, factors = codes[kept], plain_columns(known_factors, kept)
     codes, known_factors = checked(codes, factors)
     estimated = {"estimator": estimator, "bins": bins}
     assigned_by = "the caller"
     if assigned is None:
         assigned_by = "mutual information"
         assigned = most_informative_dimensions(codes, factors, **estimated)
+    check_assigned(assigned, known_factors, codes.shape[1])
+    joined, _ = join_circles(codes, assigned)
 
     report = {
         "num_samples": len(codes),
         "num_dimensions": codes.shape[1],
         **estimated,
-        "assigned": {name: int(dimension) for name, dimension in assigned.items()},
+        "assigned": {name: np.asarray(own).tolist() for name, own in assigned.items()},
         "assigned_by": assigned_by,
-        "mutual_information": _lists(mutual_information(codes, factors, **estimated)),
-        "mig": asdict(mig(codes, factors, **estimated)),
-        "mig_histogram": asdict(mig(codes, factors, estimator="histogram", bins=bins)),
+        "mutual_information": _lists(mutual_information(joined, factors, **estimated)),
+        "mig": asdict(mig(joined, factors, **estimated)),
+        "mig_histogram": asdict(mig(joined, factors, estimator="histogram", bins=bins)),
         "aligned_mig": asdict(aligned_mig(codes, factors, assigned, **estimated)),
-        "sap": asdict(sap(codes, factors, seed=seed)),
-        "dci": asdict(dci(codes, factors, importance=importance, seed=seed)),
-        "modularity": asdict(modularity(codes, factors, **estimated)),
+        "dci": asdict(dci(joined, factors, importance=importance, seed=seed)),
+        "modularity": asdict(modularity(joined, factors, **estimated)),
     }
-    if not all(factor.categorical for factor in known_factors):
-        report["spearman"] = _lists(spearman(codes, factors))
-        report["scc"] = asdict(scc(codes, factors))
-        report["interpretability"] = asdict(interpretability(codes, factors, **estimated))
+    if any(factor.period is None for factor in known_factors):
+        report["sap"] = asdict(sap(joined, factors, seed=seed))
+    if any(factor.ordered for factor in known_factors):
+        report["spearman"] = _lists(spearman(joined, factors))
+        report["scc"] = asdict(scc(joined, factors))
+        report["interpretability"] = asdict(interpretability(joined, factors, **estimated))
     report["alignment"] = _as_dictionaries(alignment(codes, factors, assigned, seed=seed))
     report["leakage"] = _as_dictionaries(leakage(codes, factors, assigned, seed=seed))
     linear = leakage(codes, factors, assigned, readers="linear", seed=seed)
@@ -334,9 +348,11 @@ def _score(factors: list[Factor], values: np.ndarray) -> Score:
 
 
 def _continuous(factors: list[Factor], measure: str) -> list[Factor]:
-    ordered = [factor for factor in factors if not factor.categorical]
+    ordered = [factor for factor in factors if factor.ordered]
     if not ordered:
-        raise ValueError(f"factors of {measure} are all categorical; expected floats in one")
+        raise ValueError(
+            f"factors of {measure} are all categorical or angles; expected floats in one"
+        )
     return ordered
 
 

@@ -1,16 +1,17 @@
 """Known factors v_j that codes are compared with: their kind and their known values.
 
 Columns are read by `filvm.data.columns`, so a factor may be an array, a list, a Series or a tensor.
-Integers, booleans, strings and pandas categories are categorical; floats are continuous. Missing
-are masked values, None, nan, NA, and -1 among integers.
+Integers, booleans, strings and pandas categories are categorical; floats are continuous;
+`filvm.analysis.angles.Angles` are circular. Missing are masked values, None, nan, NA, and -1 among
+integers.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from filvm.analysis.angles import Angles, Assigned, circle
 from filvm.data.columns import named_columns, read_column
 
 
@@ -22,6 +23,17 @@ class Factor:
     categorical: bool
     known: np.ndarray  # bool [n]
     values: np.ndarray  # [known.sum()]: class indices 0..k-1, or floats
+    period: float | None = None  # of an angle, whose values lie in [0, period)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether it is a number with an order: neither categorical nor an angle."""
+        return not self.categorical and self.period is None
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What a model predicts: the values, or cosine and sine of an angle, [known.sum(), 2]."""
+        return self.values if self.period is None else circle(self.values, self.period)
 
     @property
     def varies(self) -> bool:
@@ -57,26 +69,41 @@ def checked(codes: Any, factors: Any) -> tuple[np.ndarray, list[Factor]]:
     return codes, [_checked(name, values, len(codes)) for name, values in columns.items()]
 
 
-def plain_arrays(factors: list[Factor]) -> dict[str, np.ndarray]:
-    """Factors as arrays [n] by name: class indices (-1: missing), or floats (nan: missing)."""
-    arrays = {}
+def plain_columns(factors: list[Factor], rows: Any = slice(None)) -> dict[str, Any]:
+    """Factors as columns by name, of all rows or some: class indices (-1: missing), floats or
+    `Angles` (nan: missing)."""
+    columns = {}
     for factor in factors:
-        missing = -1 if factor.categorical else np.nan
-        arrays[factor.name] = np.full(len(factor.known), missing)
-        arrays[factor.name][factor.known] = factor.values
-    return arrays
+        values = np.full(len(factor.known), -1 if factor.categorical else np.nan)
+        values[factor.known] = factor.values
+        angle = factor.period is not None
+        columns[factor.name] = Angles(values[rows], factor.period) if angle else values[rows]
+    return columns
 
 
-def check_assigned(assigned: Mapping[str, int], factors: list[Factor], num_dimensions: int) -> None:
+def own_dimensions(assigned: Assigned, name: str) -> list[int]:
+    """The one dimension, or the two, that a factor is assigned."""
+    return np.atleast_1d(assigned[name]).tolist()
+
+
+def check_assigned(assigned: Assigned, factors: list[Factor], num_dimensions: int) -> None:
     """Raise a ValueError if a name is not one of the factors, or a dimension does not exist."""
     unknown = sorted(set(assigned) - {factor.name for factor in factors})
     if unknown:
         raise ValueError(f"assigned names {unknown}; expected names of factors")
-    for name, dimension in assigned.items():
-        if not 0 <= dimension < num_dimensions:
+    angles = {factor.name for factor in factors if factor.period is not None}
+    for name in assigned:
+        dimensions = own_dimensions(assigned, name)
+        for dimension in dimensions:
+            if not 0 <= dimension < num_dimensions:
+                raise ValueError(
+                    f"factor {name!r} is assigned dimension {dimension}; expected 0 to "
+                    f"{num_dimensions - 1}"
+                )
+        if len(dimensions) != 1 and not (name in angles and len(set(dimensions)) == 2):
             raise ValueError(
-                f"factor {name!r} is assigned dimension {dimension}; expected 0 to "
-                f"{num_dimensions - 1}"
+                f"factor {name!r} is assigned the dimensions {dimensions}; expected one, or two "
+                "different ones for an angle: pass its values as Angles(values, period)"
             )
 
 
@@ -86,6 +113,8 @@ def varying(codes: np.ndarray) -> np.ndarray:
 
 
 def _checked(name: str, values: Any, num_samples: int) -> Factor:
+    if isinstance(values, Angles):
+        return _checked_angles(name, values, num_samples)
     column = read_column(f"factor {name!r}", values, num_samples)
     known = ~column.missing
     if column.kind == "floats" and not column.is_category:
@@ -95,3 +124,12 @@ def _checked(name: str, values: Any, num_samples: int) -> Factor:
     if column.kind == "integers":
         known &= column.values != -1
     return Factor(name, True, known, np.unique(column.values[known], return_inverse=True)[1])
+
+
+def _checked_angles(name: str, angles: Angles, num_samples: int) -> Factor:
+    column = read_column(f"factor {name!r}", angles.values, num_samples)
+    known = ~column.missing
+    if column.kind == "strings" or not np.isfinite(column.values[known].astype(np.float64)).all():
+        raise ValueError(f"factor {name!r} is no angle; expected finite numbers, nan if missing")
+    values = np.mod(column.values[known].astype(np.float64), angles.period)
+    return Factor(name, False, known, values, float(angles.period))

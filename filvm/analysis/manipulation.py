@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from filvm.analysis.angles import angular_difference
 from filvm.analysis.correlation import linear_correlation
 
 Generate = Callable[[np.ndarray], np.ndarray]
@@ -240,6 +241,7 @@ class Request:
     requested_values: np.ndarray
     measured_values: np.ndarray
     alike: tuple[tuple[int, int], ...]
+    period: float | None = None  # of values that are angles
 
     def summary(self) -> dict[str, Any]:
         """Return the agreement of the digits and the error of the values.
@@ -258,7 +260,10 @@ class Request:
                 confused |= is_confused
                 share = is_confused.sum() / max(is_requested.sum(), 1)
                 read_as[f"{requested} read as {predicted}"] = float(share)
-        errors = np.abs(self.measured_values - self.requested_values)
+        if self.period is None:
+            errors = np.abs(self.measured_values - self.requested_values)
+        else:
+            errors = angular_difference(self.measured_values, self.requested_values, self.period)
         return {
             "agreement": float(agreed.mean()),
             "agreement_apart": float(agreed[~confused].mean()) if (~confused).any() else None,
@@ -285,22 +290,24 @@ def digit_and_value_on_request(
     latent_dim: int,
     *,
     digit_dimension: int = 0,
-    value_dimension: int = 1,
+    value_dimension: int | tuple[int, ...] = 1,
     num_per_request: int = 20,
     alike: tuple[tuple[int, int], ...] = ((6, 9),),
+    period: float | None = None,
     seed: int = 0,
 ) -> Request:
     """Request every digit with every value; the other dimensions are drawn from N(0, I).
 
     Args:
         digit_coordinates: coordinate of each class on `digit_dimension`, [classes].
-        value_coordinates: coordinate of each value on `value_dimension`, [v].
+        value_coordinates: coordinate of each value on `value_dimension`, [v]; [v, 2] on two.
         values: the requested values in the units of `measure`, [v].
         latent_dim: d.
         digit_dimension: the dimension of the digit.
-        value_dimension: the dimension of the value.
+        value_dimension: the dimension of the value, or the two of an angle.
         num_per_request: images per digit and value.
         alike: pairs of digits that can look the same.
+        period: of values that are angles; errors are then the shorter way round.
         seed: seed of the draws.
     """
     digit_coordinates, values = np.asarray(digit_coordinates), np.asarray(values, dtype=np.float64)
@@ -309,7 +316,7 @@ def digit_and_value_on_request(
     classes, indices = requests[0].ravel(), requests[1].ravel()
     z_star = np.random.default_rng(seed).standard_normal((len(classes), latent_dim))
     z_star[:, digit_dimension] = digit_coordinates[classes]
-    z_star[:, value_dimension] = value_coordinates[indices]
+    z_star[:, np.array(value_dimension)] = value_coordinates[indices]
     images = generate(z_star)
     return Request(
         requested_digits=classes,
@@ -317,6 +324,7 @@ def digit_and_value_on_request(
         requested_values=values[indices],
         measured_values=np.asarray(measure(images), dtype=np.float64),
         alike=alike,
+        period=period,
     )
 
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from filvm.analysis.angles import angular_difference
+from filvm.data.side_information import Circular
+
 if TYPE_CHECKING:
     from filvm.lens import Lens, LensPipeline
     from filvm.vae import VAE
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 def changed_and_back(
     lens: Lens, z: np.ndarray, change: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Change one attribute of samples, then set its dimension of z* back to the first value.
+    """Change one attribute of samples, then set its dimensions of z* back to the first values.
 
     Each of the two steps goes all the way: z -> z*, set z*_j, z* -> z.
 
@@ -35,9 +38,9 @@ def changed_and_back(
         z after the change, and z after the change and the way back: both float [n, d].
     """
     (name,) = change
-    dimension = lens.dimension(name)
+    own = list(lens.dimensions_of(name))
     changed = lens.manipulate(z, **change)
-    return changed, lens.set_dimension(changed, dimension, lens.infer(z)[:, dimension])
+    return changed, lens.set_dimension(changed, own, lens.infer(z)[:, own])
 
 
 def round_trip_report(
@@ -55,9 +58,10 @@ def round_trip_report(
         change: as in `changed_and_back`.
 
     Returns:
-        `heads`: accuracy of each label, mean absolute error of each number, as the heads read them
-        off z*. `round_trip` and `latents`: the largest difference of z after z -> z* -> z, and
-        after the change and the way back, in standard deviations of z. `observed`: the largest
+        `heads`: accuracy of each label, mean absolute error of each number or angle, as the heads
+        read them off z*. `round_trip` and `latents`: the largest difference of z after
+        z -> z* -> z, and after the change and the way back, in standard deviations of z.
+        `observed`: the largest
         difference in an observation (pixels in [0, 1], or numbers of a sequence) after the change
         and the way back: the `largest` and the `mean` over the samples.
     """
@@ -73,7 +77,7 @@ def round_trip_report(
             name: float(
                 np.mean(read[name] == values)
                 if read[name].dtype.kind == "i"
-                else np.nanmean(np.abs(read[name] - values))
+                else np.nanmean(_differences(lens, name, read[name], values))
             )
             for name, values in side_information.items()
         },
@@ -81,6 +85,13 @@ def round_trip_report(
         "latents": float(np.abs((back - z) / scale).max()),
         "observed": {"largest": float(largest.max()), "mean": float(largest.mean())},
     }
+
+
+def _differences(lens: Lens, name: str, read: np.ndarray, values: np.ndarray) -> np.ndarray:
+    attribute = lens.attributes[lens.names.index(name)]
+    if isinstance(attribute, Circular):
+        return angular_difference(read, values, attribute.period)
+    return np.abs(read - values)
 
 
 def observations(vae: VAE, z: np.ndarray) -> np.ndarray:

@@ -18,12 +18,13 @@ from filvm.data.sequences import (
     split_sequences,
 )
 from filvm.data.shape_tables import Thickness, load_morphometrics, load_thickness
-from filvm.data.side_information import Categorical, Continuous
+from filvm.data.side_information import Categorical, Circular, Continuous
 from filvm.data.splits import training_split
 
 __all__ = [
     "MORPHOMETRICS",
     "Categorical",
+    "Circular",
     "Continuous",
     "ImageSet",
     "Mnist",

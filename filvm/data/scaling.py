@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from filvm.data.side_information import Attribute, Categorical, Continuous
+from filvm.data.side_information import Attribute, Categorical, Circular, Continuous
 
 NORMAL_IQR = 1.349  # interquartile range of a normal distribution of standard deviation 1
 CORRELATED = 0.5  # |Spearman's r| of two attributes, above which a lens warns
@@ -20,7 +20,8 @@ def attribute_scaling(
     """Return mean and scale of the known values in each column of `stack_side_information`.
 
     The scale is the standard deviation, or 1 for a constant attribute; with robust scaling, the
-    two are the median and the interquartile range / 1.349. Labels have mean 0 and scale 1.
+    two are the median and the interquartile range / 1.349. Labels and angles have mean 0 and
+    scale 1.
 
     Returns:
         Two float64 arrays [number of attributes].
@@ -74,10 +75,31 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - counts / 2)[inverse]
 
 
-def warn_of_correlations(attributes: Sequence[Attribute], stacked: np.ndarray) -> None:
-    """Warn, once, of all pairs of numbers or two-class labels with |Spearman's r| > 0.5.
+def _columns(attribute: Attribute, values: np.ndarray) -> np.ndarray:
+    """What correlations are of: ranks [n, 1], or the cosine and sine of an angle [n, 2]."""
+    if isinstance(attribute, Circular):
+        radians = 2 * np.pi / attribute.period * np.mod(values, attribute.period)
+        return np.stack([np.cos(radians), np.sin(radians)], axis=1)
+    return _ranks(values)[:, np.newaxis]
 
-    A lens cannot change one of two such attributes alone without leaving the data.
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's r of two columns [n, 1]; the first canonical correlation of several."""
+    if x.shape[1] == y.shape[1] == 1:
+        return float(np.corrcoef(x[:, 0], y[:, 0])[0, 1])
+    bases = []
+    for columns in (x, y):
+        basis, sizes, _ = np.linalg.svd(columns - columns.mean(axis=0), full_matrices=False)
+        bases.append(basis[:, sizes > 1e-6 * np.sqrt(len(columns))])  # not of constant columns
+    return float(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).max(initial=0.0))
+
+
+def warn_of_correlations(attributes: Sequence[Attribute], stacked: np.ndarray) -> None:
+    """Warn, once, of all pairs of numbers, angles or two-class labels with |r| > 0.5.
+
+    A lens cannot change one of two such attributes alone without leaving the data. r is Spearman's;
+    with an angle, it is the canonical correlation of its cosine and sine with the other attribute
+    (with ranks, or with cosine and sine), which is 0 or more.
     """
     pairs = []
     ordered = [
@@ -86,12 +108,14 @@ def warn_of_correlations(attributes: Sequence[Attribute], stacked: np.ndarray) -
     for i, j in itertools.combinations(ordered, 2):
         both = stacked[np.isfinite(stacked[:, [i, j]]).all(axis=1)][:, [i, j]]
         if len(both) > 2 and (np.ptp(both, axis=0) > 0).all():
-            r = np.corrcoef(_ranks(both[:, 0]), _ranks(both[:, 1]))[0, 1]
+            first, second = _columns(attributes[i], both[:, 0]), _columns(attributes[j], both[:, 1])
+            r = _correlation(first, second)
             if abs(r) > CORRELATED:
                 pairs.append(f"{attributes[i].name!r} and {attributes[j].name!r} (r = {r:.2f})")
     if pairs:
         warnings.warn(
-            f"attributes are correlated: {', '.join(pairs)} (Spearman). Each has its own dimension "
-            "of z*, and setting one of them alone leads away from the training data",
+            f"attributes are correlated: {', '.join(pairs)} (Spearman's r, or canonical with an "
+            "angle). Each has its own dimensions of z*, and setting one alone leads away from "
+            "the training data",
             stacklevel=2,
         )

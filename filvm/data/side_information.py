@@ -1,19 +1,21 @@
 """Side information s: known attributes of a sample (report, sections 2.3 and 3).
 
-Attribute j belongs to dimension j of z*. Any value of any sample may be missing: nan, None, a mask,
-or -1 for a `Categorical`. Users work with labels, pixels and degrees; the input of a network is
+The attributes own the first dimensions of z*, in order: a label or a number owns one, an angle two
+(`owned_slices`). Any value of any sample may be missing: nan, None, a mask, or -1 for a
+`Categorical`. Users work with labels, pixels and degrees; the input of a network is
 (value - mean) / scale, with mean and scale of the training data, computed in float64.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import keyword
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +65,7 @@ class Categorical:
 
     name: str
     classes: int | Sequence[str] | Sequence[int]
+    dimensions: ClassVar[int] = 1  # of z*, which it owns
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -105,6 +108,8 @@ class Continuous:
 
     name: str
     scaling: str = "standard"
+    dimensions: ClassVar[int] = 1  # of z*, which it owns
+    width: ClassVar[int] = 1  # number of network inputs
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -118,13 +123,67 @@ class Continuous:
         """The name in graphs: see `graph_key`."""
         return graph_key(self.name)
 
+
+@dataclass(frozen=True)
+class Circular:
+    """An attribute that is an angle, or another number that starts again after a period.
+
+    It owns two dimensions of z*, on which its values lie on a circle: the first is high where the
+    cosine of the angle is high, the second where the sine is. Networks get
+
+        sqrt(2) cos(2 pi value / period), sqrt(2) sin(2 pi value / period)
+
+    each of variance 1 for angles that are uniform. nan, None or a mask mark a missing value.
+
+    Args:
+        name: any non-empty string.
+        period: in the unit of the values, such as 360 degrees, 180 for the slope of a line, 24
+            hours or 12 months. Values may be of any size; those that are read lie in [0, period).
+
+    >>> Circular("hour", 24.0).dimensions
+    2
+    """
+
+    name: str
+    period: float = 360.0
+    dimensions: ClassVar[int] = 2  # of z*, which it owns
+    width: ClassVar[int] = 2  # number of network inputs
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        check_period(f"period of {self.name!r}", self.period)
+        object.__setattr__(self, "period", float(self.period))
+
     @property
-    def width(self) -> int:
-        """Number of network inputs."""
-        return 1
+    def key(self) -> str:
+        """The name in graphs: see `graph_key`."""
+        return graph_key(self.name)
 
 
-Attribute = Categorical | Continuous
+Attribute = Categorical | Continuous | Circular
+
+
+def owned_slices(attributes: Sequence[Attribute]) -> list[slice]:
+    """The dimensions of z* that each attribute owns: the first ones, in order.
+
+    >>> owned_slices([Categorical("digit", 10), Circular("angle"), Continuous("size")])
+    [slice(0, 1, None), slice(1, 3, None), slice(3, 4, None)]
+    """
+    ends = list(itertools.accumulate(attribute.dimensions for attribute in attributes))
+    return [slice(begin, end) for begin, end in itertools.pairwise([0, *ends])]
+
+
+def num_owned(attributes: Sequence[Attribute]) -> int:
+    """Number of dimensions of z* that attributes own; the others are free."""
+    return sum(attribute.dimensions for attribute in attributes)
+
+
+def check_period(what: str, period: Any) -> None:
+    """Raise a TypeError or ValueError that starts with `what`, unless `period` is a number > 0."""
+    if isinstance(period, bool) or not isinstance(period, int | float | np.number):
+        raise TypeError(f"{what} is {period!r}; expected a number > 0, such as 360")
+    if not 0 < period < np.inf:
+        raise ValueError(f"{what} is {period}; expected a number > 0, such as 360")
 
 
 def _check_name(name: Any) -> None:
@@ -164,19 +223,17 @@ def check_attributes(attributes: Sequence[Attribute], latent_dim: int) -> tuple[
     Raises:
         TypeError, ValueError: a lens with `latent_dim` dimensions cannot have these attributes.
     """
-    if isinstance(attributes, Categorical | Continuous | str) or not hasattr(
-        attributes, "__iter__"
-    ):
+    if isinstance(attributes, Attribute | str) or not hasattr(attributes, "__iter__"):
         raise TypeError(
             f"side_information is {attributes!r}; expected a list of attributes: "
             "put a single one in brackets, [...]"
         )
     attributes = tuple(attributes)
     for attribute in attributes:
-        if not isinstance(attribute, Categorical | Continuous):
+        if not isinstance(attribute, Attribute):
             raise TypeError(
                 f"side_information holds {attribute!r}; "
-                "expected Categorical(name, classes) or Continuous(name)"
+                "expected Categorical(name, classes), Continuous(name) or Circular(name, period)"
             )
     names = [attribute.name for attribute in attributes]
     if not names:
@@ -188,10 +245,11 @@ def check_attributes(attributes: Sequence[Attribute], latent_dim: int) -> tuple[
         raise ValueError(
             f"the names {names} become {keys} in graphs; expected different ones: rename one"
         )
-    if len(names) > latent_dim:
+    if num_owned(attributes) > latent_dim:
+        angles = ", of which an angle counts twice" if num_owned(attributes) > len(names) else ""
         raise ValueError(
-            f"side_information has {len(names)} attributes; expected at most {latent_dim}, the "
-            "number of latent dimensions"
+            f"side_information has {len(names)} attributes{angles}; expected at most {latent_dim}, "
+            "the number of latent dimensions"
         )
     return attributes
 
@@ -212,6 +270,8 @@ def _to_config(attribute: Attribute) -> dict[str, Any]:
         if isinstance(attribute.classes, int):
             return {"name": attribute.name, "num_classes": attribute.classes}
         return {"name": attribute.name, "classes": list(attribute.classes)}
+    if isinstance(attribute, Circular):
+        return {"name": attribute.name, "period": attribute.period}
     if attribute.scaling != "standard":
         return {"name": attribute.name, "scaling": attribute.scaling}
     return {"name": attribute.name}
@@ -222,11 +282,12 @@ def attributes_from_config(config: Sequence[Mapping[str, Any]]) -> tuple[Attribu
     attributes: list[Attribute] = []
     for entry in config:
         classes = entry.get("classes", entry.get("num_classes"))
-        attributes.append(
-            Continuous(entry["name"], entry.get("scaling", "standard"))
-            if classes is None
-            else Categorical(entry["name"], classes)
-        )
+        if classes is not None:
+            attributes.append(Categorical(entry["name"], classes))
+        elif "period" in entry:
+            attributes.append(Circular(entry["name"], entry["period"]))
+        else:
+            attributes.append(Continuous(entry["name"], entry.get("scaling", "standard")))
     return tuple(attributes)
 
 

@@ -114,7 +114,7 @@ def code_measures(lens: Lens, z: np.ndarray, factors: dict[str, np.ndarray]) -> 
     covers.
     """
     owns = lens.heads[0].dimension is not None
-    assigned = {name: lens.dimension(name) for name in lens.names} if owns else None
+    assigned = lens.assigned() if owns else None
     codes = {"codes": lens.infer(z), "sampled_codes": lens.infer(z, sampled=True)}
     report = joblib.delayed(disentanglement_report)
     # The readers release Python's lock while they learn, so threads run in parallel.

@@ -6,11 +6,12 @@
 Each coupling moves some dimensions of z by a function of the others, which it keeps (Dinh et al.
 2017, arXiv:1605.08803). |s| is bounded, so that the inverse does not lose the digits of a float32.
 
-Each of the first dimensions of the result may be owned by an attribute (a label or a number), of
-which the other dimensions should be independent. There are three groups of couplings: a few that
-mix all dimensions; one for each owned dimension, which moves it given all others; and couplings
-among the rest, given the owned dimensions, which model the rest of z given its attributes. The
-coupling of a label is a classifier, which moves a sample to the place c_k of its class k:
+Each of the first dimensions of the result may be owned by an attribute (a label or a number; an
+angle owns two), of which the other dimensions should be independent. There are three groups of
+couplings: a few that mix all dimensions; one for each owned dimension, which moves it given all
+others; and couplings among the rest, given the owned dimensions, which model the rest of z given
+its attributes. The coupling of a label is a classifier, which moves a sample to the place c_k of
+its class k:
 
     s, t_0, logits = network(kept),    t = t_0 + sum_k softmax(a logits)_k c_k
 
@@ -57,10 +58,10 @@ class AffineCouplings(keras.layers.Layer):
     Args:
         dimensions: number of dimensions, at least 2.
         classes: for each owned dimension, in order, the number of classes of its label; 0 for a
-            number.
-        read: j, z*_j [batch, 1] -> probabilities of the classes of label j, [batch, classes]. They
-            are an input of the later networks, which need not learn the steps between classes.
-        places: j -> coordinates of the classes of label j on dimension j, [classes].
+            number, and for each of the two dimensions of an angle.
+        read: j, z*_j [batch, 1] -> probabilities of the classes of its label, [batch, classes].
+            They are an input of the later networks, which need not learn the steps between classes.
+        places: j -> coordinates on dimension j of the classes of its label, [classes].
         num_mixing: number of mixing couplings, each of which moves a quarter of z.
         num_couplings: number of couplings of the rest, each of which moves half of the rest.
         hidden_units: hidden layers of the networks of these couplings.

@@ -2,6 +2,8 @@
 
     label s of C classes:  network input one-hot(s) [n, C];          output logits l: argmax l
     number s:              network input (s - mean) / scale [n, 1];  output y: y * scale + mean
+    angle s of period p:   network input sqrt(2) (cos a, sin a) [n, 2], a = 2 pi s / p;
+                           output y: atan2(y_1, y_0) p / (2 pi), in [0, p)
 
 `side` is [n, attributes], labels as indices and numbers in own units, nan where a value is missing.
 `mean` and `scale` are float64 [attributes], from the training data. Numbers are standardised in
@@ -10,12 +12,13 @@ float64 and then rounded to float32, because an offset may be far larger than th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from filvm.data.side_information import Attribute, Categorical
+from filvm.data.side_information import Attribute, Categorical, Circular
 from filvm.serving.signatures import require
 from filvm.vae.base import batch_noise
 
@@ -85,11 +88,28 @@ def encode_side_information(
         value = tf.where(known, side[:, j : j + 1], tf.zeros([], side.dtype))
         if isinstance(attribute, Categorical):
             inputs = tf.one_hot(tf.cast(value[:, 0], tf.int32), attribute.num_classes)
+        elif isinstance(attribute, Circular):
+            inputs = on_circle(tf.cast(value[:, 0], tf.float64), attribute.period)
         else:
             scaled = (tf.cast(value, tf.float64) - mean[j : j + 1]) / scale[j : j + 1]
             inputs = tf.cast(scaled, tf.float32)
         encoded.append((inputs, known))
     return encoded
+
+
+def on_circle(angle: tf.Tensor, period: float) -> tf.Tensor:
+    """An angle, float64 [n] in its own unit -> its network input, float32 [n, 2]."""
+    radians = tf.math.floormod(angle, tf.constant(period, angle.dtype)) * (2 * math.pi / period)
+    circle = math.sqrt(2) * tf.stack([tf.cos(radians), tf.sin(radians)], axis=-1)
+    return tf.cast(circle, tf.float32)
+
+
+def from_circle(output: tf.Tensor, period: float) -> tf.Tensor:
+    """A network output [n, 2] -> the angle in its own unit, float64 [n], in [0, period)."""
+    output = tf.cast(output, tf.float64)
+    angle = tf.atan2(output[:, 1], output[:, 0]) * (period / (2 * math.pi))
+    angle = tf.where(angle < 0, angle + period, angle)
+    return tf.where(angle < period, angle, tf.zeros_like(angle))  # a sum may be rounded up
 
 
 def decode_side_information(
@@ -102,16 +122,19 @@ def decode_side_information(
 
     Args:
         attributes: in the order of `outputs`.
-        outputs: for every attribute its logits [n, classes] or scaled mean [n, 1].
+        outputs: for every attribute its logits [n, classes], scaled mean [n, 1], or point on the
+            circle [n, 2].
         mean, scale: [attributes].
 
     Returns:
-        The index of the most probable label, or the number, float64 [n] by name.
+        The index of the most probable label, the number or the angle, float64 [n] by name.
     """
     values = {}
     for j, (attribute, output) in enumerate(zip(attributes, outputs, strict=True)):
         if isinstance(attribute, Categorical):
             values[attribute.name] = tf.cast(tf.argmax(output, axis=-1), tf.float64)
+        elif isinstance(attribute, Circular):
+            values[attribute.name] = from_circle(output, attribute.period)
         else:
             values[attribute.name] = tf.cast(output[:, 0], tf.float64) * scale[j] + mean[j]
     return values
@@ -130,7 +153,7 @@ def fill_missing(
         argmax_k (l_k - ln(-ln u_k)),   u_k ~ U(0, 1),
 
     or is the most probable one without it. It is never the mean of several classes: on one axis the
-    mean of a 4 and a 9 is a 6 or 7. A missing number is the mean of q(s|z).
+    mean of a 4 and a 9 is a 6 or 7. A missing number or angle is the mean of q(s|z).
 
     Args:
         attributes: in the order of the other arguments.

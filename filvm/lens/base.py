@@ -13,8 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from filvm.data.columns import named_columns
-from filvm.data.side_information import Categorical, attribute_values, stack_side_information
-from filvm.lens.attributes import decode_side_information
+from filvm.data.side_information import (
+    Categorical,
+    Circular,
+    attribute_values,
+    owned_slices,
+    stack_side_information,
+)
+from filvm.lens.attributes import decode_side_information, on_circle
 from filvm.lens.training import TrainableLens, check_at_least
 from filvm.serving.signatures import lens_signatures
 
@@ -163,7 +169,7 @@ class Lens(TrainableLens):
 
         Returns:
             By name: labels [n], integers or as `Categorical` lists them, or probabilities float32
-            [n, classes]; numbers float64 [n].
+            [n, classes]; numbers and angles float64 [n].
         """
 
         def outputs(z: np.ndarray) -> list[tf.Tensor]:
@@ -186,32 +192,49 @@ class Lens(TrainableLens):
                 arrays[attribute.name] = tf.nn.softmax(output).numpy() if probabilities else labels
         return arrays
 
-    def dimension(self, name: str) -> int:
-        """The dimension of z* that the attribute owns."""
+    def dimensions_of(self, name: str) -> tuple[int, ...]:
+        """The dimensions of z* that the attribute owns: one, or two for a `Circular`."""
         if name not in self.names:
             raise ValueError(f"attribute is {name!r}; expected one of {self.names}")
-        dimension = self.heads[self.names.index(name)].dimension
-        if dimension is None:
+        j = self.names.index(name)
+        if self.heads[j].dimension is None:
             raise ValueError(
                 f"{name!r} owns no dimension of z* in an {type(self).__name__}; "
                 "expected an FILVM: use one, or set a dimension with set_dimension"
             )
-        return dimension
+        own = owned_slices(self.attributes)[j]
+        return tuple(range(own.start, own.stop))
+
+    def dimension(self, name: str) -> int:
+        """The dimension of z* that the attribute owns."""
+        first, *more = self.dimensions_of(name)
+        if more:
+            raise ValueError(
+                f"{name!r} owns the dimensions {[first, *more]} of z*; expected an attribute that "
+                "owns one: use dimensions_of"
+            )
+        return first
+
+    def assigned(self) -> dict[str, int | tuple[int, ...]]:
+        """Name of the attribute -> its dimension, or two: the `assigned` of the measures."""
+        own = {name: self.dimensions_of(name) for name in self.names}
+        return {name: own[0] if len(own) == 1 else own for name, own in own.items()}
 
     def coordinate(self, name: str, value: Any) -> np.ndarray:
         """The z*_j at which attribute j has a value.
 
-        For a number, the z*_j at which the head's mean is `value`. For a label k, the mean
-        E[z*_j | s = k] under the prior and the head, or over training samples (`place_labels`).
+        For a number or an angle, the z*_j at which the head's mean is `value`. For a label k, the
+        mean E[z*_j | s = k] under the prior and the head, or over training samples
+        (`place_labels`).
 
         Args:
             name: of the attribute.
             value: in its own unit, a scalar or [n].
 
         Returns:
-            An array of the shape of `value`.
+            An array of the shape of `value`; for a `Circular` of that shape and 2.
         """
-        self.dimension(name)  # raises if the attribute owns none
+        dimensions = self.dimensions_of(name)  # raises if the attribute owns none
         j = self.names.index(name)
         attribute, head = self.attributes[j], self.heads[j]
         values = attribute_values(attribute, np.atleast_1d(value))
@@ -219,6 +242,10 @@ class Lens(TrainableLens):
             raise ValueError(f"{name!r} is {value}; expected a value, not a missing one")
         if isinstance(attribute, Categorical):
             coordinates = head.label_coordinates().numpy()[values.astype(np.int64)]
+        elif isinstance(attribute, Circular):
+            circle = on_circle(tf.constant(values, tf.float64), attribute.period)
+            coordinates = head.circle_coordinates(circle).numpy()
+            return coordinates.reshape(*np.shape(value), len(dimensions))
         else:
             scaled = (values - self.attribute_mean[j]) / self.attribute_scale[j]
             coordinates = head.number_coordinate(tf.cast(scaled, tf.float32)).numpy()
@@ -250,7 +277,8 @@ class Lens(TrainableLens):
                 raise ValueError(
                     f"{name!r} has shape {list(np.shape(value))}; expected one value, or [{n}]"
                 )
-            coordinates[:, self.dimension(name)] = self.coordinate(name, value)
+            dimensions, places = list(self.dimensions_of(name)), self.coordinate(name, value)
+            coordinates[:, dimensions] = places if len(dimensions) > 1 else places[..., np.newaxis]
         return coordinates
 
     def set_attributes(
@@ -286,9 +314,16 @@ class Lens(TrainableLens):
         z = self.check_latents(z)
         return in_chunks(self.manipulate_tensors, z, self._coordinates(len(z), attributes))
 
-    def set_dimension(self, z: np.ndarray, dimension: int, value: Any) -> np.ndarray:
-        """z with one dimension of z* at a coordinate, a scalar or [n]: z -> z*, set, z* -> z."""
-        if not 0 <= dimension < self.latent_dim:
+    def set_dimension(self, z: np.ndarray, dimension: Any, value: Any) -> np.ndarray:
+        """z with one dimension of z* at a coordinate: z -> z*, set, z* -> z.
+
+        Args:
+            z: [n, latent_dim].
+            dimension: from 0; or several, such as `dimensions_of("angle")`.
+            value: a scalar or [n]; for k dimensions, [k] or [n, k].
+        """
+        dimension = np.asarray(dimension)
+        if not np.all((dimension >= 0) & (dimension < self.latent_dim)):
             raise ValueError(f"dimension is {dimension}; expected 0 to {self.latent_dim - 1}")
         if not np.isfinite(value).all():
             raise ValueError(f"value is {value}; expected finite coordinates")

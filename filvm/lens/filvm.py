@@ -20,7 +20,14 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data.side_information import Attribute, Categorical, Continuous
+from filvm.data.side_information import (
+    Attribute,
+    Categorical,
+    Circular,
+    Continuous,
+    num_owned,
+    owned_slices,
+)
 from filvm.flows.posterior import PlanarFlows
 from filvm.lens.attributes import encode_side_information, fill_missing
 from filvm.lens.base import Lens
@@ -78,7 +85,8 @@ class ILVM(Lens):
 
     Args:
         latent_dim: dimensions d of z and z*.
-        side_information: the attributes; in an `FILVM`, attribute j owns z*_j.
+        side_information: the attributes; in an `FILVM`, attribute j owns z*_j (an angle two
+            dimensions, see `Lens.dimensions_of`).
         num_flows: K, the number of planar flows.
         beta: weight of the KL part of equation (8).
         latent_variance: of the Gaussian p(z|z*), in standardised units.
@@ -317,7 +325,7 @@ class FILVM(ILVM):
     The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's FILVM.
     """
 
-    default_weights: ClassVar = {Categorical: 30.0, Continuous: 60.0}
+    default_weights: ClassVar = {Categorical: 30.0, Continuous: 60.0, Circular: 60.0}
 
     def __init__(
         self,
@@ -369,13 +377,14 @@ class FILVM(ILVM):
 
     def _linear_heads(self) -> list[LinearHead]:
         heads = []
-        for j, attribute in enumerate(self.attributes):
+        for attribute, own in zip(self.attributes, owned_slices(self.attributes), strict=True):
             if isinstance(attribute, Categorical):
                 start = "ordered" if self.ordered_softmax else "random"
             else:
                 start = "positive" if self.positive_slopes else "random"
+            name, size = f"p_{attribute.key}", attribute.dimensions
             heads.append(
-                LinearHead(attribute.width, j, start, dtype="float32", name=f"p_{attribute.key}")
+                LinearHead(attribute.width, own.start, start, size=size, dtype="float32", name=name)
             )
         return heads
 
@@ -396,7 +405,7 @@ class FILVM(ILVM):
         return super().loss_names() + swaps + (["dependence"] if self._has_dependence() else [])
 
     def _has_dependence(self) -> bool:
-        return self.independence_weight > 0 and self.latent_dim > len(self.attributes)
+        return self.independence_weight > 0 and self.latent_dim > num_owned(self.attributes)
 
     def penalties(
         self,
@@ -408,7 +417,7 @@ class FILVM(ILVM):
         """Swap consistency and dependence: their weighted sum, and each by name."""
         total, losses = tf.zeros([]), {}
         if self.swap_weight:
-            swapped = swap_attributes(z_star, len(self.attributes))
+            swapped = swap_attributes(z_star, self.attributes)
             outputs = self.secondary_outputs(self.generative(swapped)[0])
             losses.update(swap_losses(self.attributes, encoded, outputs, weights))
             total += self.swap_weight * tf.add_n(list(losses.values()))

@@ -2,9 +2,10 @@
 
     a label:   p(s = k|z*) = softmax(psi z* + psi_0)_k
     a number:  p(s|z*) = N(psi . z* + psi_0, 1)
+    an angle:  p(s|z*) = N(psi z* + psi_0, I), s = sqrt(2) (cos, sin)
 
-In the ILVM a head reads all of z*. In the FILVM head j reads z*_j alone: attribute j owns that
-dimension, and each of its values has a coordinate on it.
+In the ILVM a head reads all of z*. In the FILVM a head reads what its attribute owns: one dimension
+of z*, or two for an angle. Each value of the attribute has a coordinate on them.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class LinearHead(keras.layers.Layer):
 
     Args:
         units: number of classes, or 1 for a number.
-        dimension: the one dimension of z* that the head reads; None for all (ILVM).
+        dimension: the dimension of z* that the head reads, or the first of `size`; None for all
+            (ILVM).
+        size: number of dimensions that the head reads, from `dimension` on.
         start: initial values; all of g, a, c, psi are trained.
             "random": Glorot, as in the report. After training, `place_labels` gives every class of
                 a label its place on the axis.
@@ -100,7 +103,8 @@ class LinearHead(keras.layers.Layer):
                 logits_k = g (a_k z + c_k),   a, c from `ordered_softmax_start`.
 
             Gradient descent does not reach steep lines in order from a random start.
-            "positive": for a number, psi = 1, so that it rises with z*_j.
+            "positive": psi = 1 for a number, so that it rises with z*_j, and the identity for an
+                angle.
         gain: initial g.
     """
 
@@ -110,6 +114,7 @@ class LinearHead(keras.layers.Layer):
         dimension: int | None = None,
         start: str = "random",
         *,
+        size: int = 1,
         gain: float = 30.0,
         **kwargs: Any,
     ) -> None:
@@ -123,16 +128,17 @@ class LinearHead(keras.layers.Layer):
             )
         self.units = units
         self.dimension = dimension
+        self.size = size
         self.start = start
         self.starting_gain = gain
 
     def build(self, input_shape: Any) -> None:
-        inputs = int(input_shape[-1]) if self.dimension is None else 1
+        inputs = int(input_shape[-1]) if self.dimension is None else self.size
         kernel, bias = keras.initializers.GlorotUniform(seed=0), keras.initializers.Zeros()
         if self.start == "random":
             kernel = "glorot_uniform"
         elif self.start == "positive":
-            kernel = "ones"
+            kernel = "ones" if self.size == 1 else "identity"
         else:
             slopes, offsets = ordered_softmax_start(self.units)
             kernel = keras.initializers.Constant(slopes[None, :])
@@ -145,18 +151,19 @@ class LinearHead(keras.layers.Layer):
             else None
         )
         self.places = None
-        if self.start == "random" and self.dimension is not None and self.units > 1:
+        one_axis = self.dimension is not None and self.size == 1
+        if self.start == "random" and one_axis and self.units > 1:
             self.places = self.add_weight("places", [self.units], trainable=False)
             self.placed = self.add_weight("placed", [], initializer="zeros", trainable=False)
         super().build(input_shape)
 
     def call(self, z_star: tf.Tensor) -> tf.Tensor:
         if self.dimension is not None:
-            z_star = z_star[:, self.dimension : self.dimension + 1]
+            z_star = z_star[:, self.dimension : self.dimension + self.size]
         return self.read(z_star)
 
     def read(self, coordinates: tf.Tensor) -> tf.Tensor:
-        """The output for the dimensions that the head reads, [batch, 1] or all [batch, d]."""
+        """The output for the dimensions that the head reads, [batch, size] or all [batch, d]."""
         linear = tf.matmul(coordinates, self.kernel) + self.bias
         return linear if self.gain is None else self.gain * linear
 
@@ -204,12 +211,17 @@ class LinearHead(keras.layers.Layer):
         """The z*_j at which the mean of the attribute is `scaled` (any shape)."""
         return (scaled - self.bias[0]) / self.kernel[0, 0]
 
+    def circle_coordinates(self, circle: tf.Tensor) -> tf.Tensor:
+        """The two owned dimensions at which the mean of an angle is `circle`, both [n, 2]."""
+        return tf.matmul(circle - self.bias, tf.linalg.inv(self.kernel))
+
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {
             **config,
             "units": self.units,
             "dimension": self.dimension,
+            "size": self.size,
             "start": self.start,
             "gain": self.starting_gain,
         }

@@ -18,7 +18,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data.side_information import Attribute, Categorical, Continuous
+from filvm.data.side_information import (
+    Attribute,
+    Categorical,
+    Circular,
+    Continuous,
+    num_owned,
+    owned_slices,
+)
 from filvm.flows.couplings import AffineCouplings
 from filvm.lens.attributes import encode_side_information, fill_missing
 from filvm.lens.base import Lens
@@ -38,6 +45,8 @@ from filvm.vae.sizes import check_sizes
 @keras.utils.register_keras_serializable(package="filvm")
 class InvertibleLens(Lens):
     """z* = T(z), z = T^-1(z*), and attribute j read from z*_j alone by a linear head.
+
+    An angle has two dimensions of z* in place of one.
 
     z* is a function of z alone: side information is for training, and a missing value drops its
     term of the loss. The heads are those of the `FILVM`. As there, the secondary network, held
@@ -74,7 +83,7 @@ class InvertibleLens(Lens):
     True
     """
 
-    default_weights: ClassVar = {Categorical: 20.0, Continuous: 50.0}
+    default_weights: ClassVar = {Categorical: 20.0, Continuous: 50.0, Circular: 50.0}
     # Where T is steep, as between labels, float32 has too few digits to recover z from z*.
     precision: ClassVar[Any] = np.float64
 
@@ -112,19 +121,27 @@ class InvertibleLens(Lens):
         self.heads = [
             LinearHead(
                 attribute.width,
-                j,
+                own.start,
                 "ordered" if isinstance(attribute, Categorical) else "positive",
+                size=attribute.dimensions,
                 gain=8.0,  # T starts as a rotation and cannot learn steeper steps
                 dtype="float32",
                 name=f"p_{attribute.key}",
             )
-            for j, attribute in enumerate(self.attributes)
+            for attribute, own in zip(self.attributes, owned_slices(self.attributes), strict=True)
         ]
+        # Of each owned dimension; the label of dimension j is read by the head at dimension j.
+        classes = [
+            attribute.width if isinstance(attribute, Categorical) else 0
+            for attribute in self.attributes
+            for _ in range(attribute.dimensions)
+        ]
+        heads = {head.dimension: head for head in self.heads}
         self.flow = AffineCouplings(
             self.latent_dim,
-            classes=[a.width if isinstance(a, Categorical) else 0 for a in self.attributes],
-            read=lambda j, own: tf.nn.softmax(self.heads[j].read(own)),
-            places=lambda j: self.heads[j].label_coordinates(),
+            classes=classes,
+            read=lambda j, own: tf.nn.softmax(heads[j].read(own)),
+            places=lambda j: heads[j].label_coordinates(),
             num_mixing=num_mixing,
             num_couplings=num_couplings,
             hidden_units=coupling_units,
@@ -212,14 +229,16 @@ class InvertibleLens(Lens):
         for j, (head, inputs) in enumerate(zip(self.heads, encoded, strict=True)):
             if isinstance(self.attributes[j], Categorical):
                 place = tf.linalg.matvec(inputs, head.label_coordinates())[:, tf.newaxis]
+            elif isinstance(self.attributes[j], Circular):
+                place = head.circle_coordinates(inputs)
             else:
                 place = head.number_coordinate(inputs)
             owned.append(tf.stop_gradient(tf.roll(place, j + 1, axis=0)))
-        free = z_star[:, len(owned) :]
+        free = z_star[:, num_owned(self.attributes) :]
         noise = batch_noise(tf.random.stateless_normal, free, seed + tf.constant([0, 2**28]))
         requests = tf.concat([*owned, noise], axis=1)
         half = (tf.shape(z_star)[0] + 1) // 2
-        swaps = swap_attributes(z_star, len(owned))
+        swaps = swap_attributes(z_star, self.attributes)
         return tf.concat([requests[:half], swaps[half:]], axis=0)
 
     def swap_weight_at(self, step: tf.Tensor) -> tf.Tensor:

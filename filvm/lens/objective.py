@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from filvm.data.side_information import Attribute, Categorical
+from filvm.data.side_information import Attribute, Categorical, num_owned, owned_slices
 from filvm.lens.attributes import Encoded
 from filvm.vae.base import LOG_2_PI
 from filvm.vae.model import batch_mean
@@ -35,7 +35,10 @@ def categorical_log_likelihood(probabilities: tf.Tensor, logits: tf.Tensor) -> t
 
 
 def continuous_log_likelihood(value: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-    """Term 3 for a number: a Gaussian of variance 1, both tensors [batch, 1] and scaled."""
+    """Term 3 for a number or an angle: a Gaussian of variance 1 in every column.
+
+    Both tensors are network inputs: [batch, 1] for a number, [batch, 2] for an angle.
+    """
     return -0.5 * tf.reduce_sum(tf.square(value - mean) + LOG_2_PI, axis=-1)
 
 
@@ -45,9 +48,9 @@ def attribute_log_likelihood(
     """Term 3 for any attribute, log p(s_j|.), [batch].
 
     Args:
-        attribute: a label or a number.
+        attribute: a label, a number or an angle.
         encoded: s_j as a network input, [batch, width]: see `filvm.lens.attributes`.
-        output: logits [batch, classes] or scaled mean [batch, 1].
+        output: logits [batch, classes], or mean [batch, width] of the network input.
     """
     if isinstance(attribute, Categorical):
         return categorical_log_likelihood(encoded, output)
@@ -109,14 +112,15 @@ def known_losses(
     return losses
 
 
-def swap_attributes(z_star: tf.Tensor, count: int) -> tf.Tensor:
-    """z_star [batch, d] with each of its first `count` dimensions taken from another sample.
+def swap_attributes(z_star: tf.Tensor, attributes: Sequence[Attribute]) -> tf.Tensor:
+    """z_star [batch, d] with the dimensions of each attribute taken from another sample.
 
-    Dimension j comes from the row j + 1 before. Batches are shuffled, so that row is a random
-    sample, and the attributes are swapped independently of each other.
+    Those of attribute j come from the row j + 1 before. Batches are shuffled, so that row is a
+    random sample, and the attributes are swapped independently of each other.
     """
-    columns = [tf.roll(z_star[:, j : j + 1], j + 1, axis=0) for j in range(count)]
-    return tf.concat([*columns, z_star[:, count:]], axis=1)
+    owned = owned_slices(attributes)
+    columns = [tf.roll(z_star[:, own], j + 1, axis=0) for j, own in enumerate(owned)]
+    return tf.concat([*columns, z_star[:, num_owned(attributes) :]], axis=1)
 
 
 def swap_losses(
@@ -211,12 +215,12 @@ def free_dependence(
 ) -> tf.Tensor:
     """`dependence` of each attribute and the dimensions that no attribute owns, summed.
 
-    The kernel of a label is 1 for two samples of one label and 0 otherwise; that of a number is
-    Gaussian. The free dimensions are divided by their standard deviations, because a dimension that
-    is hardly used can still rank samples by an attribute.
+    The kernel of a label is 1 for two samples of one label and 0 otherwise; that of a number or an
+    angle is Gaussian. The free dimensions are divided by their standard deviations, because a
+    dimension that is hardly used can still rank samples by an attribute.
 
     Args:
-        attributes: attribute j owns dimension j.
+        attributes: own the first dimensions (`filvm.data.side_information.owned_slices`).
         z_star: [batch, d]. The first 256 rows count, because the cost is quadratic.
         encoded: s as network inputs, [batch, width] each.
         weights: of the samples, [batch]. Samples with a weight > 0 count, and all the same.
@@ -224,7 +228,7 @@ def free_dependence(
     Returns:
         A scalar.
     """
-    free = z_star[:256, len(attributes) :]
+    free = z_star[:256, num_owned(attributes) :]
     included = None
     if weights is not None:
         counts = weights[:256] > 0

@@ -16,6 +16,7 @@ from filvm.data.scaling import attribute_scaling, warn_of_correlations
 from filvm.data.side_information import (
     Attribute,
     Categorical,
+    Circular,
     Continuous,
     attributes_from_config,
     attributes_to_config,
@@ -56,7 +57,7 @@ class TrainableLens(CheckedModel):
     that a subclass defines.
     """
 
-    default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0}
+    default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0, Circular: 1.0}
     default_batch_size = BATCH_SIZE
     precision: ClassVar[Any] = np.float32  # of the z and z* that methods on arrays return
 
@@ -112,7 +113,7 @@ class TrainableLens(CheckedModel):
         return by_name
 
     def secondary_network(self) -> keras.Model:
-        """A new network z [n, d] -> logits [n, classes] or scaled mean [n, 1] per attribute."""
+        """A new network z [n, d] -> logits or mean of the network input, [n, width] each."""
         z = keras.Input([self.latent_dim], name="z")
         hidden = dense_layers(z, self.hidden_units)
         outputs = [
@@ -123,7 +124,7 @@ class TrainableLens(CheckedModel):
 
     @property
     def names(self) -> list[str]:
-        """The attributes' names; attribute j owns dimension j of z*."""
+        """The attributes' names; `Lens.dimensions_of` is what each owns."""
         return [attribute.name for attribute in self.attributes]
 
     @property
@@ -149,7 +150,7 @@ class TrainableLens(CheckedModel):
         raise NotImplementedError(f"{type(self).__name__} has no method batch_losses")
 
     def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
-        """Standardised z [n, d] -> logits [n, classes] or scaled mean [n, 1] per attribute."""
+        """Standardised z [n, d] -> logits or mean of the network input, [n, width] each."""
         outputs = self.secondary_recognition(tf.cast(z, tf.float32))
         return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
@@ -258,7 +259,7 @@ class TrainableLens(CheckedModel):
                 [
                     (a.name, a, y[a.name])
                     for a in self.attributes
-                    if isinstance(a, Continuous) or isinstance(a.classes, int)
+                    if not isinstance(a, Categorical) or isinstance(a.classes, int)
                 ]
             )
             y = stack_tensors(self.attributes, y, indices=False)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
-from filvm.data import Categorical, make_sequences
+from filvm.data import Categorical, Circular, make_sequences
 from filvm.data.side_information import attribute_values
 from filvm.lens import Lens, LensPipeline
 from filvm.vae import VAE, SequenceVAE
@@ -75,6 +75,8 @@ def _side_information(lens: Lens, batch: int, rng: np.random.Generator) -> dict[
     ):
         if isinstance(attribute, Categorical):
             values, missing = rng.integers(0, attribute.num_classes, batch), -1.0
+        elif isinstance(attribute, Circular):
+            values, missing = attribute.period * rng.random(batch), np.nan
         else:
             values, missing = mean + scale * rng.standard_normal(batch), np.nan
         side[attribute.key] = np.where(rng.random(batch) < 1 / 3, missing, values)
