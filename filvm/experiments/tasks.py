@@ -124,15 +124,19 @@ def code_measures(lens: Lens, z: np.ndarray, factors: dict[str, np.ndarray]) -> 
     return dict(zip(codes, reports, strict=True))
 
 
-def image_errors(model: LensPipeline, images: np.ndarray, z: np.ndarray) -> dict[str, float]:
+def image_errors(model: LensPipeline, x: np.ndarray, z: np.ndarray) -> dict[str, float]:
     """What the way through z* costs: test MSE per pixel, in [0, 1], of two reconstructions.
 
         mse       x -> z -> z* -> z -> x
         mse_vae   x -> z -> x
 
     An edit keeps what z* keeps, so `mse` is the fidelity of edited images.
+
+    Args:
+        model: VAE and lens.
+        x: test images, float32 in [0, 1].
+        z: their latents.
     """
-    x = to_float(images)
     through = model.lens.generate(model.lens.infer(z))
     return {
         name: float(squared_errors(x, model.vae.decode(latents)).mean())
@@ -351,7 +355,7 @@ class RotatedTask(DigitTask):
                     np.median(np.abs(read["rotation"] - known["rotation"]))
                 ),
             },
-            "after_the_lens": image_errors(model, images, z),
+            "after_the_lens": image_errors(model, to_float(images), z),
         }
         oracle = run.workspace.run(self.oracle).model()
         asked = digit_and_value_on_request(
