@@ -10,7 +10,7 @@ from filvm.experiments.settings import Recipe
 from filvm.experiments.tasks import TASKS, LensMetrics, Samples
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.run import Run
-from filvm.runs.training import cosine_adam, fit, shuffled_batches
+from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_call
 
 
 def train(task_name: str, recipe: Recipe, run: Run) -> None:
@@ -35,9 +35,7 @@ def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Sam
     lens.adapt(*known)
     lens.compile(
         cosine_adam(recipe.learning_rate, recipe.steps, clip_norm=recipe.clip_norm),
-        # Several steps per call run faster but take twice as long to trace, so short trainings
-        # use 1.
-        steps_per_execution=32 if recipe.steps > 2_000 else 1,
+        steps_per_execution=steps_per_call(recipe.steps),
     )
 
     def batches(first_step: int) -> tf.data.Dataset:

@@ -32,6 +32,9 @@ Validation = Annotated[int, Range(1, 12_000)]
 # The names of `filvm.flows.ENERGIES`, which imports TensorFlow.
 TARGETS = ("two-modes", "two-modes-as-printed", "wave", "split-wave", "forked-wave")
 
+# Of the inner layers of networks in a training; see `filvm.runs.precision`.
+Precision = Annotated[str, OneOf(("auto", "float32", "bfloat16"))]
+
 # With fewer digits than this to train on, most are distorted a little: otherwise a training of so
 # many steps would learn them by heart.
 FEW_DIGITS = 20_000
@@ -46,6 +49,7 @@ class ImageVaeSettings:
     epochs: Count = 24  # equal parts of the steps; each ends with validation and a checkpoint
     batch_size: Count = 128
     learning_rate: Positive = 1e-3  # decays along a cosine to a hundredth
+    precision: Precision = "auto"  # of inner layers in training; see `filvm.runs.precision`
     distorted: Share = 0.0  # share of the digits that are distorted a little; of few digits, 0.9
     validation: Validation = 5_000  # of the training digits, the last ones: they choose the weights
     train_limit: CountOrZero = 0  # train on the first so many digits; 0: on all the others

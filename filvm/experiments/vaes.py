@@ -19,6 +19,7 @@ from filvm.experiments.settings import (
     SequenceVaeSettings,
 )
 from filvm.experiments.tasks import sequence_splits
+from filvm.runs.precision import choose_precision, layers_in
 from filvm.runs.run import Run
 from filvm.runs.training import (
     ReconstructionError,
@@ -27,6 +28,7 @@ from filvm.runs.training import (
     fit,
     seconds_to_reach,
     shuffled_batches,
+    steps_per_call,
 )
 from filvm.vae import ConvVAE, SequenceVAE
 
@@ -104,9 +106,20 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
     digits = digit_images(task_name, run)
     rows, validation = digits.training_split(settings.validation, settings.train_limit)
     images = digits.train_images[rows]
-    keras.utils.set_random_seed(settings.seed)
-    vae = ConvVAE(settings.latent_dim, beta=settings.beta, seed=settings.seed)
-    vae.compile(cosine_adam(settings.learning_rate, settings.steps))
+
+    def build() -> ConvVAE:
+        keras.utils.set_random_seed(settings.seed)
+        vae = ConvVAE(settings.latent_dim, beta=settings.beta, seed=settings.seed)
+        vae.compile(
+            cosine_adam(settings.learning_rate, settings.steps),
+            steps_per_execution=steps_per_call(settings.steps),
+        )
+        return vae
+
+    some = tf.constant(to_float(images[: settings.batch_size]))
+    precision = choose_precision(settings.precision, run, settings.steps, build, (some,))
+    with layers_in(precision):
+        vae = build()
 
     def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.serving.signatures import Served
+from filvm.vae.adam import FusedAdam
 from filvm.vae.batches import Inputs, checked_data, one_sentence, require_tf_keras
 
 
@@ -148,12 +149,16 @@ class CheckedModel(Served, keras.Model):
     def compile(self, optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.compile`, without `loss` and `metrics`: the model has its own.
 
+        "adam" is a `FusedAdam`, which computes the same numbers faster.
+
         Raises:
             TypeError: the optimiser is one of Keras 3, or none.
             ValueError: there is a loss or a metric.
         """
         given = _arguments(keras.Model.compile, optimizer, *args, **kwargs)
         require_tf_keras(optimizer, "optimizer")
+        if isinstance(optimizer, str) and optimizer.lower() == "adam":
+            given["optimizer"] = FusedAdam()
         if isinstance(optimizer, dict | list | tuple):
             raise TypeError(
                 f"optimizer is {optimizer!r}; expected a name such as 'adam' or an optimiser of "
