@@ -57,7 +57,8 @@ endif
 REPORT := vae-mnist vae-mnist-r vae-sequences oracles-mnist oracles-mnist-r \
 	ilvm-mnist filvm-mnist filvm-mnist-report filvm-mnist-r filvm-mnist-r-report \
 	filvm-sequences filvm-sequences-start-step filvm-sequences-report flow-density
-BEYOND := invertible-mnist invertible-mnist-r invertible-sequences vae-mnist-16 filvm-mnist-morpho
+BEYOND := invertible-mnist invertible-mnist-r invertible-sequences vae-mnist-16 filvm-mnist-morpho \
+	vae-words filvm-words invertible-words
 VARIANTS := ilvm filvm-the-report-s-recipe filvm-ours without-ordered-softmax \
 	without-informed-generative without-swap-consistency without-positive-slopes \
 	without-independence side-information-of-10 side-information-of-600-digits \
@@ -74,6 +75,8 @@ $(call done,filvm-mnist-r filvm-mnist-r-report invertible-mnist-r): \
 $(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report \
 	invertible-sequences): $(RUNS)/vae-sequences/.done
 $(RUNS)/filvm-mnist-morpho/.done: $(RUNS)/vae-mnist-16/.done $(MORPHOMETRICS)
+$(RUNS)/vae-words/.done:
+$(call done,filvm-words invertible-words): $(RUNS)/vae-words/.done
 
 # --- The figures and tables -------------------------------------------------------------------
 
@@ -117,6 +120,7 @@ $(RUNS)/notebooks/07_lens_on_sequences.ipynb: \
 	$(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report)
 $(RUNS)/notebooks/08_results.ipynb: $(call done,$(REPORT))
 $(RUNS)/notebooks/10_a_lens_that_can_be_undone.ipynb: $(call done,invertible-mnist filvm-mnist)
+$(RUNS)/notebooks/11_words.ipynb: $(call done,vae-words invertible-words)
 
 # --- The commands -----------------------------------------------------------------------------
 
@@ -168,7 +172,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
 	$(PYTHON) -m venv --clear $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard]'
+		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard,text]'
 	@touch $@
 
 # make starts steps in this order: Figure 3, then the longest chains of trainings.
@@ -189,8 +193,8 @@ train: $(call done,$(REPORT)) ## every experiment of the report
 figures: $(RUNS)/RESULTS.md ## every figure, and the table of results
 notebooks: $(call notebooks,$(NOTEBOOKS)) ## executed copies of the notebooks
 ablations: $(RUNS)/ablations/ablations.md ## the FILVM without each of its parts, three seeds each
-beyond: ## beyond the report: invertible lenses, six attributes; tables, figures, a notebook
-beyond: $(RUNS)/beyond/beyond.md $(RUNS)/notebooks/10_a_lens_that_can_be_undone.ipynb
+beyond: ## beyond the report: invertible lenses, six attributes, words; tables, figures, notebooks
+beyond: $(RUNS)/beyond/beyond.md $(call notebooks,10_a_lens_that_can_be_undone 11_words)
 
 publish: ## copy the figures, tables and notebooks of a full run to docs/ and notebooks/
 	$(FILVM) publish $(WHERE)
@@ -221,7 +225,7 @@ test-lowest: ## the tests with the lowest versions that setup.cfg allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	sed -n 's/^    \([A-Za-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard]'
+		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard,text]'
 	$(VENV)-lowest/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -W ignore::DeprecationWarning
 
 lint: $(READY) ## ruff: lint and format

@@ -387,7 +387,7 @@ def _notebooks(arguments: argparse.Namespace) -> None:
     names = notebook_names()
     if unknown := set(arguments.name) - set(names):
         raise RunError(f"notebook is {', '.join(sorted(unknown))}; expected {', '.join(names)}")
-    for name in arguments.name or [name for name in names if name != BEYOND]:
+    for name in arguments.name or [name for name in names if name not in BEYOND]:
         with _timed(name):
             path = execute(name, _workspace(arguments))
         print(f"{name}: {path}", flush=True)
@@ -410,7 +410,7 @@ def _beyond(arguments: argparse.Namespace) -> None:
     workspace = _workspace(arguments)
     folder = workspace.folder / "beyond"
     draw_beyond(workspace, folder)
-    print(f"{folder}/beyond.md, undone.png, trade_off.png and traversals.png")
+    print(f"{folder}/beyond.md and its figures")
 
 
 def _publish(arguments: argparse.Namespace) -> None:

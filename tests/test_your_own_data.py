@@ -34,7 +34,7 @@ def test_every_case_of_the_page_runs(folders):
     names: dict = {}
     for code in BLOCKS:
         exec(compile(code, "your_own_data.md", "exec"), names)
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
     assert set(names["species"]) <= {"ash", "elm", "oak"}
     assert names["oaks"].shape == names["wide"].shape == (200, 6)
     assert set(names["gaps"]) == {"species", "trunk width", "felled"}
@@ -42,5 +42,7 @@ def test_every_case_of_the_page_runs(folders):
     assert names["brighter"].shape == (8, 32, 32, 3)
     np.testing.assert_array_equal(names["labels"], names["fashion"].train_labels)
     assert names["kinds"].num_classes == 10
-    assert names["upwards"].shape == (200, 6)
+    assert names["upwards"].shape == (200, 10, 2)
+    assert names["new_lengths"].shape == (200,)
+    assert names["longer"].dtype.kind == "U"
     assert names["positive"].shape == (200, 384)

@@ -62,21 +62,22 @@ def round_trip_report(
         read them off z*. `round_trip` and `latents`: the largest difference of z after
         z -> z* -> z, and after the change and the way back, in standard deviations of z.
         `observed`: the largest
-        difference in an observation (pixels in [0, 1], or numbers of a sequence) after the change
-        and the way back: the `largest` and the `mean` over the samples.
+        difference in an observation (pixels in [0, 1], or numbers of a sequence; 1 for a text that
+        differs) after the change and the way back: the `largest` and the `mean` over the samples.
     """
     lens = model.lens
     z_star = lens.infer(z)
     read = lens.read(z_star)
     _, back = changed_and_back(lens, z, change)
     scale = lens.latent_scale.numpy()
-    difference = np.abs(observations(model.vae, back) - observations(model.vae, z))
+    first, last = observations(model.vae, z), observations(model.vae, back)
+    difference = first != last if first.dtype.kind == "U" else np.abs(last - first)
     largest = difference.reshape(len(z), -1).max(axis=1)
     return {
         "heads": {
             name: float(
                 np.mean(read[name] == values)
-                if read[name].dtype.kind == "i"
+                if read[name].dtype.kind in "iU"
                 else np.nanmean(_differences(lens, name, read[name], values))
             )
             for name, values in side_information.items()
@@ -95,6 +96,6 @@ def _differences(lens: Lens, name: str, read: np.ndarray, values: np.ndarray) ->
 
 
 def observations(vae: VAE, z: np.ndarray) -> np.ndarray:
-    """Decode latents [n, d] to images, or to the numbers of sequences without their lengths."""
+    """Decode latents [n, d] to images, texts, or the numbers of sequences without their lengths."""
     decoded = vae.decode(z)
     return np.asarray(decoded[0] if isinstance(decoded, tuple) else decoded)

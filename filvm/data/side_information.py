@@ -22,7 +22,7 @@ import numpy as np
 from filvm.data.columns import Column, named_columns, read_column
 
 # Names in the graphs of the lenses: inputs of the signatures, layers, and parts of the losses.
-_INPUTS = ("z", "z_star", "x", "images", "sequences", "dimension", "value", "lengths")
+_INPUTS = ("z", "z_star", "x", "images", "sequences", "texts", "dimension", "value", "lengths")
 _LAYERS = ("mean", "log_var", "w", "u", "b", "z_and_s", "z_star_and_read")
 RESERVED_KEYS = frozenset({*_INPUTS, *_LAYERS, "loss", "self"})
 

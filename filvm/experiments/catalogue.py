@@ -22,6 +22,7 @@ from filvm.experiments.settings import (
     OracleSettings,
     Recipe,
     SequenceVaeSettings,
+    TextVaeSettings,
     as_reported,
     without,
 )
@@ -109,6 +110,24 @@ SEQUENCE_VAES = {
         test=128,
         units=8,
         dense_units=16,
+    ),
+}
+
+# The VAE of words.
+
+TEXT_VAE = TextVaeSettings()
+TEXT_VAES = {
+    "full": TEXT_VAE,
+    "quick": replace(TEXT_VAE, steps=2_000, epochs=4),
+    "smoke": TextVaeSettings(
+        filters=(16,),
+        dense_units=32,
+        steps=16,
+        epochs=2,
+        batch_size=64,
+        train_limit=512,
+        validation=128,
+        test=128,
     ),
 }
 
@@ -219,6 +238,14 @@ INVERTIBLE_ROTATED = replace(
     validation=1_000,
 )
 INVERTIBLE_SEQUENCES = replace(INVERTIBLE, steps=2_340, epochs=10, train_limit=60_000)
+WORDS = FilvmRecipe(
+    attribute_weights=(25.0, 50.0),
+    latent_variance=0.01,
+    swap_weight=100.0,
+    steps=6_350,
+    epochs=10,
+)
+INVERTIBLE_WORDS = replace(INVERTIBLE, steps=6_350, epochs=10)
 
 
 @dataclass(frozen=True)
@@ -270,6 +297,13 @@ ON_SEQUENCES = LensPlan(
     ("vae-sequences",),
     (),
     quick={**SHORT, "steps": 300, "train_limit": 40_000},
+    smoke={"train_limit": 512},
+)
+ON_WORDS = LensPlan(
+    "words",
+    ("vae-words",),
+    (),
+    quick={**SHORT, "train_limit": 40_000},
     smoke={"train_limit": 512},
 )
 ON_SHAPES = LensPlan(
@@ -353,7 +387,7 @@ FLOW_DENSITY = experiment(
     distributable=False,
 )
 
-# Beyond the report: lenses with an exact inverse, and six attributes.
+# Beyond the report: lenses with an exact inverse, six attributes, and words.
 
 BEYOND_REPORT = (
     ON_MNIST.experiment(
@@ -383,6 +417,18 @@ BEYOND_REPORT = (
         "filvm-mnist-morpho",
         "FILVM on MNIST: thickness, area, length, slant, width and height",
         MORPHO,
+    ),
+    experiment(
+        "vae-words",
+        "convolutional VAE on words of five languages",
+        TEXT_VAES,
+        ("vaes", "words"),
+    ),
+    ON_WORDS.experiment("filvm-words", "FILVM on words: language and length", WORDS),
+    ON_WORDS.experiment(
+        "invertible-words",
+        "a lens with an exact inverse on words: language and length",
+        INVERTIBLE_WORDS,
     ),
 )
 

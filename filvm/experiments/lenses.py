@@ -6,11 +6,15 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.experiments import tasks
 from filvm.experiments.settings import Recipe
-from filvm.experiments.tasks import TASKS, LensMetrics, Samples
+from filvm.experiments.tasks import LensMetrics, Samples, Task
+from filvm.experiments.words import WordTask
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.run import Run
 from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_call
+
+TASKS: dict[str, Task] = {**tasks.TASKS, "words": WordTask()}
 
 
 def train(task_name: str, recipe: Recipe, run: Run) -> None:

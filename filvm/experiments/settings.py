@@ -86,6 +86,23 @@ class SequenceVaeSettings:
 
 
 @dataclass(frozen=True)
+class TextVaeSettings:
+    latent_dim: Count = 24
+    filters: tuple[Count, ...] = (128, 128)  # of the encoder's convolutions
+    dense_units: Count = 384
+    beta: NotNegative = 0.1  # of the KL term, after the warm-up
+    warm_up: Share = 0.6  # of all training steps; without it the posterior collapses
+    steps: Count = 9_000  # of the optimiser
+    epochs: Count = 12  # equal parts of the steps
+    batch_size: Count = 256
+    learning_rate: Positive = 2e-3  # decays along a cosine to a hundredth
+    train_limit: CountOrZero = 0  # train on the first so many words; 0: on all
+    validation: Count = 10_000  # words that choose the weights
+    test: Count = 10_000  # words that are reported; no two splits share a word
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
 class OracleSettings:
     steps: Count = 3_120  # of the optimiser
     epochs: Count = 8  # equal parts of the steps

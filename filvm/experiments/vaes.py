@@ -1,4 +1,4 @@
-"""VAEs of digits and of sequences (section 5.1, Figures 3 to 5): training and measures."""
+"""VAEs of digits, sequences (section 5.1, Figures 3 to 5) and words: training and measures."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import tf_keras as keras
 
 from filvm.analysis.reconstruction import pca_mse, reconstruction_report
 from filvm.analysis.sequences import sequence_report
+from filvm.analysis.words import text_report
 from filvm.data import Mnist, RotatedMnist, to_float
 from filvm.experiments.settings import (
     DISTORTED_OF_FEW,
     FEW_DIGITS,
     ImageVaeSettings,
     SequenceVaeSettings,
+    TextVaeSettings,
 )
 from filvm.experiments.tasks import sequence_splits
+from filvm.experiments.words import word_splits
 from filvm.runs.precision import choose_precision, layers_in
 from filvm.runs.run import Run
 from filvm.runs.training import (
@@ -30,7 +33,7 @@ from filvm.runs.training import (
     shuffled_batches,
     steps_per_call,
 )
-from filvm.vae import ConvVAE, SequenceVAE
+from filvm.vae import ConvVAE, SequenceVAE, TextVAE
 
 REPORT_MSE = {"mnist": 0.01904, "mnist-r": 0.01879}  # section 5.1.1
 
@@ -60,16 +63,31 @@ class SequenceVaeMetrics:
     training_seconds: float
 
 
+@dataclass(frozen=True)
+class TextVaeMetrics:
+    """What `metrics.json` holds of a VAE of words: `text_report` on test words."""
+
+    test: dict[str, Any]
+    training_seconds: float
+
+
 def train(task_name: str, settings: Any, run: Run) -> None:
     """Train a VAE, and save it."""
     if task_name == "sequences":
         train_on_sequences(settings, run)
+    elif task_name == "words":
+        train_on_words(settings, run)
     else:
         train_on_images(task_name, settings, run)
 
 
-def measure(task_name: str, settings: Any, run: Run) -> ImageVaeMetrics | SequenceVaeMetrics:
+def measure(
+    task_name: str, settings: Any, run: Run
+) -> ImageVaeMetrics | SequenceVaeMetrics | TextVaeMetrics:
     """Measure the saved VAE on test data."""
+    if task_name == "words":
+        words = word_splits(settings).test
+        return TextVaeMetrics(text_report(run.saved_model(), words.text), run.training_seconds())
     if task_name == "sequences":
         test = sequence_report(run.saved_model(), sequence_splits(settings).test)
         return SequenceVaeMetrics(test, run.training_seconds())
@@ -189,5 +207,44 @@ def train_on_sequences(settings: SequenceVaeSettings, run: Run) -> None:
         steps=settings.steps,
         validation=held_out.batch(min(1000, settings.validation), drop_remainder=True),
         monitor="val_absolute_error",
+    )
+    run.save_model(vae)
+
+
+def train_on_words(settings: TextVaeSettings, run: Run) -> None:
+    """Train a TextVAE on words of five languages."""
+    words = word_splits(settings)
+    keras.utils.set_random_seed(settings.seed)
+    vae = TextVAE(
+        settings.latent_dim,
+        max_length=int(words.train.length.max()),
+        lower=True,
+        filters=settings.filters,
+        dense_units=settings.dense_units,
+        beta=settings.beta,
+        warm_up_steps=int(settings.warm_up * settings.steps),
+        seed=settings.seed,
+    )
+    vae.compile(cosine_adam(settings.learning_rate, settings.steps))
+    tokens = vae.tokens_array(words.train.text)
+
+    def batches(first_step: int) -> tf.data.Dataset:
+        return shuffled_batches(
+            tokens,
+            settings.batch_size,
+            seed=settings.seed,
+            first_step=first_step,
+            steps=settings.steps,
+        )
+
+    held_out = tf.data.Dataset.from_tensor_slices(vae.tokens_array(words.validation.text))
+    fit(
+        vae,
+        batches,
+        run=run,
+        epochs=settings.epochs,
+        steps=settings.steps,
+        validation=held_out.batch(1000),
+        monitor="val_full_loss",
     )
     run.save_model(vae)

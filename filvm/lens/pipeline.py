@@ -150,13 +150,12 @@ class LensPipeline(Served, keras.Model):
         """The named functions of the SavedModel, for serving clients."""
 
         def encoder(x: tf.Tensor) -> tf.Tensor:
-            self.vae.check_tensors(x)
-            return self.vae.encoded(x)[0]
+            return self.vae.encoded(self.vae.received(x))[0]
 
         def decoder(z: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.vae.named(self.vae.observation(self.vae.decoded(z)))
 
-        return lens_signatures(self.lens, self.vae.observation_spec, encoder, decoder)
+        return lens_signatures(self.lens, self.vae.served_spec, encoder, decoder)
 
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
         """As `Served.save`, without the optimisers of its parts."""

@@ -1,4 +1,4 @@
-"""Beyond the report: the invertible lens beside the FILVM, and a lens with six attributes."""
+"""Beyond the report: the invertible lens beside the FILVM, words, and six attributes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from filvm.files import replacing
 from filvm.report import arrays
 from filvm.report.figures import save
 from filvm.report.tables import markdown_table, text_of, value_at
+from filvm.report.words import draw_words, words_introduction
 from filvm.runs.workspace import Workspace
 
 INTRODUCTION = """# Beyond the report
@@ -88,6 +89,25 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
         "error per number after z to z* and back": "test.after_the_lens.mean_absolute_error",
         "length exact after z to z* and back": "test.after_the_lens.length_exact",
     },
+    "words": {
+        "the judge on real words: language": "test.judge_accuracy",
+        "language from z*[0] by its head": "way_back.heads.language",
+        "language read from z*[0] alone": "test.codes.alignment.language.accuracy",
+        "language from the other dimensions": "test.sampled_codes.leakage.language.accuracy",
+        "Spearman of z*[1] with length": "test.codes.alignment.length.spearman",
+        "words right after z to z* and back": "test.words_right.lens",
+        "language on request, the rest random: the judge agrees": (
+            "manipulation.on_request.language"
+        ),
+        "the same: length exact": "manipulation.on_request.length_exact",
+        "the same: real words of any of the languages": "manipulation.on_request.real",
+        "the same: words of the training list": "manipulation.on_request.in_training",
+        "language of a real word changed: the judge agrees": (
+            "manipulation.changed_language.language"
+        ),
+        "the same: length kept exactly": "manipulation.changed_language.length_exact",
+        "the same, changed back: the first word again": "manipulation.changed_language.returned",
+    },
 }
 ERRORS = {  # of every data set
     "largest error of z after z to z* and back, standard deviations": "way_back.round_trip",
@@ -108,7 +128,7 @@ TRADE_OFF = {  # attribute of a `TradeOff` -> its path through the metrics
 def lenses_of(task: str) -> dict[str, str]:
     """Title -> experiment of the lenses to compare."""
     ours = {"FILVM": f"filvm-{task}", "InvertibleLens": f"invertible-{task}"}
-    if task == "sequences":  # the report's lens has two attributes there, ours three
+    if task in ("sequences", "words"):  # the report's lens: two attributes there, or not tried
         return ours
     return {"the report's recipe": f"filvm-{task}-report", **ours}
 
@@ -153,6 +173,13 @@ def beyond_markdown(workspace: Workspace) -> str:
         parts.append(
             f"## {task}\n\n{markdown_table(comparison_table(task, metrics), index=True)}\n\n"
         )
+        if task == "words":
+            parts.append(words_introduction(workspace))
+        lenses = {"FILVM": f"filvm-{task}", "InvertibleLens": f"invertible-{task}"}
+        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses.items()}
+        title = "" if task == "words" else f"## {task}\n\n"
+        table = markdown_table(comparison_table(task, metrics), index=True)
+        parts.append(f"{title}{table}\n\n")
     test = workspace.run("filvm-mnist-morpho").metrics()["test"]
     parts += [MORPHO_INTRODUCTION, markdown_table(morpho_table(test), index=True), "\n"]
     return "".join(parts)
@@ -170,10 +197,16 @@ def trade_offs(workspace: Workspace) -> list[TradeOff]:
 
 
 def draw_beyond(workspace: Workspace, folder: Path) -> None:
-    """Write beyond.md and its figures into `folder`, from finished runs."""
+        if task == "words":
+            parts.append(words_introduction(workspace))
+        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses_of(task).items()}
+        title = "" if task == "words" else f"## {task}\n\n"
+        table = markdown_table(comparison_table(task, metrics), index=True)
+        parts.append(f"{title}{table}\n\n")
     save(image_rows_figure(arrays.undone_examples(workspace)), folder / "undone.png")
     save(trade_off_figure(trade_offs(workspace)), folder / "trade_off.png")
     save(traversals_figure(arrays.traversals(workspace), arrays.UNITS), folder / "traversals.png")
+    draw_words(workspace, folder)
     text = beyond_markdown(workspace)
     with replacing(folder / "beyond.md") as temporary:
         temporary.write_text(text, "utf-8")

@@ -9,11 +9,15 @@ from filvm.experiments import EXPERIMENTS, RunError, Workspace
 from filvm.files import replacing
 from filvm.report.figures import FIGURES, sample_note
 from filvm.report.notebooks import BEYOND
+from filvm.report.words import FIGURES as WORD_FIGURES
 
 # By folder of a workspace: files that are published if the first one was made.
 EXTRA = {
     "ablations": ("ablations.md", "ablations.csv", "ablations.png"),
-    "beyond": ("beyond.md", "undone.png", "trade_off.png", "traversals.png"),
+    "beyond": (
+        *("beyond.md", "undone.png", "trade_off.png", "traversals.png"),
+        *(f"{name}.png" for name in WORD_FIGURES),
+    ),
 }
 
 
@@ -39,7 +43,7 @@ def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
     copies |= {docs / "figures" / f"{n}.png": made / "figures" / f"{n}.png" for n in FIGURES}
     for path in sorted(notebooks.glob("*.ipynb")):
         executed = made / "notebooks" / path.name
-        if path.stem != BEYOND or executed.is_file():
+        if path.stem not in BEYOND or executed.is_file():
             copies[path] = executed
     for folder, names in EXTRA.items():
         if (made / folder / names[0]).is_file():

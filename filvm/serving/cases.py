@@ -59,12 +59,15 @@ def _observations(model: keras.Model, batch: int, seed: int) -> dict[str, np.nda
         z = np.random.default_rng(seed).standard_normal((batch, model.latent_dim), np.float32)
         return {"z": z}
     vae = model.vae if isinstance(model, LensPipeline) else model
-    if isinstance(vae, SequenceVAE):
+    if isinstance(vae, SequenceVAE) and vae.signed:
+        numbers, lengths = vae.sample(batch, seed=seed)
+        x = vae.sequences_array((numbers, lengths))
+    elif isinstance(vae, SequenceVAE):
         longest = vae.max_length
         x = make_sequences(batch, seed, length=(2, longest), max_length=longest).numbers
     else:
         x = vae.sample(batch, seed=seed)
-    return {vae.encoder.input_names[0]: x}
+    return {vae.served_spec.name: x}
 
 
 def _side_information(lens: Lens, batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -125,4 +128,4 @@ def _named(vae: VAE, observed: Any) -> dict[str, np.ndarray]:
     if isinstance(observed, tuple):
         numbers, lengths = observed
         return {"sequences": numbers, "lengths": lengths.astype(np.float32)}
-    return {vae.encoder.input_names[0]: observed}
+    return {vae.served_spec.name: observed}

@@ -64,20 +64,18 @@ def vae_signatures(vae: Any) -> dict[str, Signature]:
         decode                      z -> x
 
     Args:
-        vae: x and its outputs have the names of its `observation_spec` and `named`.
+        vae: x and its outputs have the names of its `served_spec` and `named`.
     """
-    observed = vae.observation_spec
+    observed = vae.served_spec
     z = tf.TensorSpec([None, vae.latent_dim], tf.float32, "z")
 
     @signature(observed)
     def reconstruct(inputs: Tensors) -> Tensors:
-        vae.check_tensors(inputs[observed.name])
-        return vae.named(vae(inputs[observed.name]))
+        return vae.named(vae(vae.received(inputs[observed.name])))
 
     @signature(observed)
     def encode(inputs: Tensors) -> Tensors:
-        vae.check_tensors(inputs[observed.name])
-        z_mean, z_log_var = vae.encoded(inputs[observed.name])
+        z_mean, z_log_var = vae.encoded(vae.received(inputs[observed.name]))
         return {"z_mean": z_mean, "z_log_var": z_log_var}
 
     @signature(z)

@@ -3,5 +3,6 @@
 from filvm.vae.base import VAE
 from filvm.vae.conv import ConvVAE
 from filvm.vae.sequence import SequenceVAE
+from filvm.vae.text import TextVAE
 
-__all__ = ["VAE", "ConvVAE", "SequenceVAE"]
+__all__ = ["VAE", "ConvVAE", "SequenceVAE", "TextVAE"]

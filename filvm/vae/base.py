@@ -111,6 +111,32 @@ def sample_gaussian(z_mean: tf.Tensor, z_log_var: tf.Tensor, seed: tf.Tensor) ->
     return z_mean + tf.exp(0.5 * z_log_var) * epsilon
 
 
+def collapse_sentence(kl: np.ndarray, threshold: float = 0.01) -> str:
+    """Which latent dimensions have a KL below the threshold, in nats, and the KL of all.
+
+    >>> collapse_sentence(np.array([1.5, 0.001]))
+    '1 of 2 dimensions of z is not used (KL below 0.01 nats): 1; KL of each: 1.50 0.00'
+    >>> collapse_sentence(np.array([1.5, 2.0]))
+    'all 2 dimensions of z are used (KL at least 0.01 nats); KL of each: 1.50 2.00'
+    >>> collapse_sentence(np.zeros(2))[:60]
+    'the posterior has collapsed: none of the 2 dimensions of z i'
+    """
+    unused = np.flatnonzero(kl < threshold)
+    each = "KL of each: " + " ".join(f"{value:.2f}" for value in kl)
+    if not len(unused):
+        return f"all {len(kl)} dimensions of z are used (KL at least {threshold:g} nats); {each}"
+    if len(unused) == len(kl):
+        return (
+            f"the posterior has collapsed: none of the {len(kl)} dimensions of z is used (KL below "
+            f"{threshold:g} nats): train with a smaller beta, or let it rise from 0; {each}"
+        )
+    verb = "is" if len(unused) == 1 else "are"
+    return (
+        f"{len(unused)} of {len(kl)} dimensions of z {verb} not used (KL below {threshold:g} "
+        f"nats): {', '.join(map(str, unused))}; {each}"
+    )
+
+
 def in_batches(
     network: keras.Model,
     x: np.ndarray,
@@ -333,6 +359,16 @@ class VAE(CheckedModel):
         """Mean KL over x by latent dimension, [latent_dim], in nats; about 0 if unused."""
         return gaussian_kl(*self.encode(x)).numpy().mean(axis=0)
 
+    def collapse_report(self, x: Any, threshold: float = 0.01) -> str:
+        """One sentence: which dimensions of z the model does not use, and the KL of every one.
+
+        Args:
+            x: observations.
+            threshold: a dimension with less KL over x, in nats, counts as unused: its posterior
+                has collapsed to the prior.
+        """
+        return collapse_sentence(self.kl_per_dimension(x), threshold)
+
     def check_observations(self, x: Any) -> None:
         """Raise a ValueError unless the model takes x, an array or the spec of a batch."""
         expected = self.encoder.input_shape[1:]
@@ -375,8 +411,18 @@ class VAE(CheckedModel):
 
     @property
     def observation_spec(self) -> tf.TensorSpec:
-        """The input of the signatures: float32 [n, ...] with the name of the encoder's input."""
+        """The input of the networks: float32 [n, ...] with the name of the encoder's input."""
         return tf.TensorSpec(self.encoder.inputs[0].shape, tf.float32, self.encoder.input_names[0])
+
+    @property
+    def served_spec(self) -> tf.TensorSpec:
+        """The input x of the signatures; a subclass may take another form, with `received`."""
+        return self.observation_spec
+
+    def received(self, x: tf.Tensor) -> tf.Tensor:
+        """The input of a signature as the networks take it, with its checks in the graph."""
+        self.check_tensors(x)
+        return x
 
     def check_tensors(self, x: tf.Tensor) -> None:
         """Add to the graph of a signature or dataset the checks of `check_observations` on values.

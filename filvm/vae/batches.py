@@ -42,6 +42,7 @@ class Inputs:
         return self.model.checked_inputs(x), None
 
     def checked_tensors(self, x: tf.Tensor, y: Any) -> tuple[tf.Tensor, None]:
+        x, _ = self.model.with_lengths(x, y)
         return self.model.checked_input_tensors(x), None
 
 

@@ -200,6 +200,10 @@ class CheckedModel(Served, keras.Model):
 
     # Data.
 
+    def with_lengths(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """x and y of a batch; a model of sequences takes lengths in y as a part of x."""
+        return x, y
+
     def before_training(self, x: Any, y: Any, weights: Any) -> None:
         """Called with checked data before they are trained on."""
 

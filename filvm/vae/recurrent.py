@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -103,20 +104,80 @@ class NumberFeatures(layers.Layer):
         return tf.not_equal(x[..., 0], 0.0)
 
 
+@keras.utils.register_keras_serializable(package="filvm")
+class ScaledFeatures(layers.Layer):
+    """[(x_t - mean) / scale, (x_t - x_{t-1}) / step_scale] of every column; masked where nan.
+
+    `mean`, `scale` and `step_scale` [columns] are weights: `adapt` takes them from training data.
+    Call argument: x [batch, time, columns], nan after the end. Returns [batch, time, 2 * columns].
+    """
+
+    def build(self, shape: Any) -> None:
+        def constant(name: str, initializer: str, size: list[int]) -> tf.Variable:
+            return self.add_weight(name, size, EXACT, initializer, trainable=False)
+
+        columns = [int(shape[-1])]
+        self.mean = constant("mean", "zeros", columns)
+        self.scale = constant("scale", "ones", columns)
+        self.step_scale = constant("step_scale", "ones", columns)
+        self.adapted = constant("adapted", "zeros", [])
+        super().build(shape)
+
+    def adapt(self, x: np.ndarray) -> None:
+        """Set the weights from series [n, time, columns], nan after their ends."""
+        x = np.asarray(x, np.float64)
+        self.mean.assign(np.nanmean(x, axis=(0, 1)))
+        self.scale.assign(_spread(x))
+        self.step_scale.assign(_spread(np.diff(x, axis=1)))
+        self.adapted.assign(1.0)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        known = self.compute_mask(x)[..., tf.newaxis]
+        numbers = tf.where(known, x, self.mean)
+        steps = tf.where(known[:, 1:], numbers[:, 1:] - numbers[:, :-1], 0.0)
+        steps = tf.concat([tf.zeros_like(numbers[:, :1]), steps], axis=1)
+        return tf.concat([(numbers - self.mean) / self.scale, steps / self.step_scale], axis=-1)
+
+    def compute_mask(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        return tf.logical_not(tf.math.is_nan(x[..., 0]))
+
+
+def _spread(x: np.ndarray) -> np.ndarray:
+    """Standard deviation of every column without the padding of nan; 1 where it is 0 or unknown."""
+    known = np.where(np.isnan(x).all(axis=(0, 1)), 0.0, x)
+    deviation = np.nanstd(known, axis=(0, 1)) if x.shape[1] else np.zeros(x.shape[2])
+    varies = deviation > np.maximum(1e-6 * np.abs(np.nanmean(known, axis=(0, 1))), 1e-30)
+    return np.where(varies, deviation, 1.0)
+
+
+@keras.utils.register_keras_serializable(package="filvm")
+class InUnits(layers.Layer):
+    """y * scale + mean of every column: the inverse of the first half of `ScaledFeatures`."""
+
+    def build(self, shape: Any) -> None:
+        columns = [int(shape[-1])]
+        self.mean = self.add_weight("mean", columns, EXACT, "zeros", trainable=False)
+        self.scale = self.add_weight("scale", columns, EXACT, "ones", trainable=False)
+        super().build(shape)
+
+    def call(self, y: tf.Tensor) -> tf.Tensor:
+        return y * self.scale + self.mean
+
+
 def sequence_encoder(
     max_length: int,
     latent_dim: int,
     units: int,
     dense_units: int,
-    scale: float,
-    step_scale: float,
+    features: layers.Layer,
+    columns: int = 1,
 ) -> keras.Model:
-    """Figure A2: sequences [batch, max_length, 1] -> z_mean, z_log_var, [batch, latent_dim].
+    """Figure A2: sequences [batch, max_length, columns] -> z_mean, z_log_var, [batch, latent_dim].
 
-    The GRU stops at the padding.
+    The GRU stops at the padding, which the layer `features` masks.
     """
-    sequences = keras.Input((max_length, 1), name="sequences")
-    hidden = NumberFeatures(scale, step_scale, dtype=EXACT, name="numbers_and_steps")(sequences)
+    sequences = keras.Input((max_length, columns), name="sequences")
+    hidden = features(sequences)
     output, state = layers.GRU(
         units, return_state=True, unroll=max_length <= UNROLL_UP_TO, dtype=EXACT, name="gru"
     )(hidden)
@@ -127,16 +188,16 @@ def sequence_encoder(
     return keras.Model(sequences, [z_mean, z_log_var], name="encoder")
 
 
-def decoder_cell(context_units: int, units: int) -> keras.Model:
+def decoder_cell(context_units: int, units: int, columns: int = 1) -> keras.Model:
     """Figure A3: context, previous output and state -> the next output and state."""
     context = keras.Input((context_units,), name="context")
-    previous = keras.Input((1,), name="previous_output")
+    previous = keras.Input((columns,), name="previous_output")
     state = keras.Input((units,), name="state")
     hidden = layers.Concatenate(dtype=EXACT, name="context_and_previous_output")(
         [context, previous]
     )
     output, new_state = layers.GRUCell(units, dtype=EXACT, name="gru_cell")(hidden, state)
-    number = layers.Dense(1, dtype=EXACT, name="number")(output)
+    number = layers.Dense(columns, dtype=EXACT, name="number")(output)
     return keras.Model([context, previous, state], [number, new_state], name="decoder_cell")
 
 
@@ -154,14 +215,18 @@ def sequence_decoder(
     units: int,
     dense_units: int,
     context_units: int,
-    scale: float,
+    in_units: layers.Layer,
+    columns: int = 1,
 ) -> keras.Model:
-    """z -> numbers [batch, max_length, 1] and the logits of the lengths 1 .. max_length."""
+    """z -> numbers [batch, max_length, columns] and the logits of the lengths 1 .. max_length.
+
+    The layer `in_units` gives the numbers their units.
+    """
     z = keras.Input((latent_dim,), name="z")
     hidden = dense_pair(z, dense_units)
     context = layers.Dense(context_units, dtype=EXACT, name="context")(hidden)
-    cell = decoder_cell(context_units, units)
+    cell = decoder_cell(context_units, units, columns)
     numbers = Autoregression(cell, max_length, dtype=EXACT, name="autoregression")(context)
-    numbers = layers.Rescaling(scale, dtype=EXACT, name="numbers")(numbers)
+    numbers = in_units(numbers)
     logits = length_decoder(max_length, latent_dim, dense_units)(z)
     return keras.Model(z, [numbers, logits], name="decoder")

@@ -8,24 +8,30 @@ Section 2.1 and A.1.2 of the report. The networks, with y(z) and p(length | z), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data.sequences import (
-    LARGEST_EXACT,
-    MAX_LENGTH,
-    Sequences,
-    padded_lengths,
-    sequences_from_lists,
-)
-from filvm.serving.signatures import require
+from filvm.data.sequences import MAX_LENGTH
 from filvm.vae.base import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
 from filvm.vae.model import batch_mean, check_precision
-from filvm.vae.recurrent import sequence_decoder, sequence_encoder
+from filvm.vae.recurrent import (
+    EXACT,
+    InUnits,
+    NumberFeatures,
+    ScaledFeatures,
+    sequence_decoder,
+    sequence_encoder,
+)
+from filvm.vae.sequence_inputs import (
+    check_batch,
+    check_varying_spec,
+    padded_batch,
+    positive_array,
+    signed_array,
+)
 from filvm.vae.sizes import check_sizes
 
 
@@ -40,8 +46,9 @@ def masked_gaussian_log_likelihood(
     """sum_t mask_t ln N(x_t; mean_t, sd^2), the likelihood of the numbers without the padding.
 
     Args:
-        x, mean, mask: [batch, time, 1].
-        sd: a scalar > 0.
+        x, mean: [batch, time, columns], finite also at the padding.
+        mask: [batch, time, 1].
+        sd: > 0, a scalar or [columns].
 
     Returns:
         [batch], in nats.
@@ -69,12 +76,18 @@ class SequenceVAE(VAE):
     Args:
         latent_dim: size of z; the report's is 4.
         max_length: the largest length.
+        columns: numbers per step.
+        signed: whether numbers may be zero or negative, and are scaled by the training data. By
+            default they are, if there are several columns. Without it, sequences hold positive
+            numbers, and zeros are their padding.
         units: state size of both GRUs.
         dense_units: of the two dense layers before z, the context and the length.
         context_units: size of the context, the decoder cell's input from z.
-        scale, step_scale: divisors inside the model, of numbers and of the differences of
-            neighbours; each about the size of the largest.
-        first_sd, last_sd: standard deviation of the Gaussian likelihood, in the numbers' units. It
+        scale, step_scale: divisors inside the model, of positive numbers and of the differences of
+            neighbours; each about the size of the largest. With `signed`, the first `fit` (or
+            `adapt`) sets mean, scale and step scale of every column.
+        first_sd, last_sd: standard deviation of the Gaussian likelihood, by default 50 and 0.5 in
+            the numbers' units; with `signed` 0.5 and 0.05 in standard deviations of each column. It
             falls from the first to the last, which makes the training stable and then exact. It is
             a function of `steps`, which is saved with the weights: a loaded model continues it.
         annealing_steps: training steps from the first to the last; 0 uses `last_sd` throughout.
@@ -89,23 +102,14 @@ class SequenceVAE(VAE):
     With length_weight 1, beta 1 and without `balanced` the loss is the negative ELBO. `elbo_terms`
     returns the ELBO's own terms with every setting.
 
-    Sequences are float32 [n, max_length, 1], positive numbers and then zeros; `Sequences` and lists
-    of lists work as well. `compile("adam", jit_compile=True)` makes a step 1.1 times faster on one
-    core, after 18 s of compilation. The metrics are those of `VAE`, `number_loss` and
-    `length_loss`, in nats per sequence, and `absolute_error`, the mean over numbers in their units.
+    `fit`, `evaluate`, `predict`, `encode` and `reconstruct` take sequences as lists, a
+    RaggedTensor, `Sequences`, a padded array [n, time, columns] with its lengths, as (x, lengths),
+    or a padded array alone: zeros after the end of positive numbers, nan after that of `signed`
+    ones. Batches of a dataset are tensors in one of these forms. Inside, the padding is the mask.
 
-    **Texts.** The encoder's GRU, `Autoregression`, the length decoder and the masks work on vectors
-    and lengths. A version for categorical tokens needs five changes:
-
-    1. `sequences_array` turns texts into token numbers [n, max_length], 0 for the padding.
-    2. The encoder has an `Embedding` with `mask_zero=True` in place of `NumberFeatures`.
-    3. The decoder cell ends in one logit per token in place of `number`, without a `Rescaling`
-       after it. The cell's input is softmax(previous logits) times the embedding, which has a
-       gradient; at the first step, with all logits -1, every token counts the same.
-    4. A masked cross-entropy replaces `masked_gaussian_log_likelihood`, and `observation` returns
-       the most probable token.
-    5. There is no standard deviation to anneal. `beta` rises from 0 instead, so that the decoder
-       learns to use z.
+    `compile("adam", jit_compile=True)` makes a step 1.1 times faster on one core, after 18 s of
+    compilation. The metrics are those of `VAE`, `number_loss` and `length_loss`, in nats per
+    sequence, and `absolute_error`, the mean over numbers in their units.
 
     >>> from filvm.data.sequences import make_sequences
     >>> vae = SequenceVAE(latent_dim=4, max_length=6, units=8, dense_units=8)
@@ -115,6 +119,16 @@ class SequenceVAE(VAE):
     >>> numbers, lengths = vae.reconstruct(sequences)
     >>> numbers.shape, lengths.shape
     ((32, 6, 1), (32,))
+
+    Two columns of any sign:
+
+    >>> vae = SequenceVAE(2, max_length=3, columns=2, units=4, dense_units=4)
+    >>> vae.compile("adam")
+    >>> walks = [[[0.0, 1.0], [-1.0, 1.5]], [[2.0, 0.0], [1.0, 0.5], [0.0, -1.0]]]
+    >>> history = vae.fit(walks, epochs=1, verbose=0)
+    >>> numbers, lengths = vae.reconstruct(walks)
+    >>> vae.encode((numbers, lengths))[0].shape
+    (2, 2)
     """
 
     def __init__(
@@ -122,13 +136,15 @@ class SequenceVAE(VAE):
         latent_dim: int = 4,
         *,
         max_length: int = MAX_LENGTH,
+        columns: int = 1,
+        signed: bool | None = None,
         units: int = 64,
         dense_units: int = 128,
         context_units: int = 16,
         scale: float = 1000.0,
         step_scale: float = 50.0,
-        first_sd: float = 50.0,
-        last_sd: float = 0.5,
+        first_sd: float | None = None,
+        last_sd: float | None = None,
         annealing_steps: int = 10_000,
         length_weight: float = 10.0,
         balanced: bool = True,
@@ -136,21 +152,33 @@ class SequenceVAE(VAE):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        signed = columns != 1 if signed is None else bool(signed)
+        first_sd = (0.5 if signed else 50.0) if first_sd is None else first_sd
+        last_sd = (0.05 if signed else 0.5) if last_sd is None else last_sd
         positive = {"scale": scale, "step_scale": step_scale}
         for name, value in {**positive, "first_sd": first_sd, "last_sd": last_sd}.items():
             if not value > 0:
                 raise ValueError(f"{name} is {value}; expected a number > 0")
         check_sizes(latent_dim=latent_dim, max_length=max_length, units=units)
-        check_sizes(dense_units=dense_units, context_units=context_units)
+        check_sizes(dense_units=dense_units, context_units=context_units, columns=columns)
+        if columns > 1 and not signed:
+            raise ValueError(f"signed is False with {columns} columns; expected True, or 1 column")
         check_precision()
+        if signed:
+            features = ScaledFeatures(dtype=EXACT, name="numbers_and_steps")
+            in_units = InUnits(dtype=EXACT, name="numbers")
+        else:
+            features = NumberFeatures(scale, step_scale, dtype=EXACT, name="numbers_and_steps")
+            in_units = keras.layers.Rescaling(scale, dtype=EXACT, name="numbers")
+        sizes = (max_length, latent_dim, units, dense_units)
         super().__init__(
-            sequence_encoder(max_length, latent_dim, units, dense_units, scale, step_scale),
-            sequence_decoder(max_length, latent_dim, units, dense_units, context_units, scale),
+            sequence_encoder(*sizes, features, columns),
+            sequence_decoder(*sizes, context_units, in_units, columns),
             beta=beta,
             seed=seed,
             **kwargs,
         )
-        self.max_length = max_length
+        self.max_length, self.columns, self.signed = max_length, columns, signed
         self.first_sd, self.last_sd = first_sd, last_sd
         self.annealing_steps = annealing_steps
         self.length_weight = length_weight
@@ -162,6 +190,8 @@ class SequenceVAE(VAE):
         self._config = {
             "latent_dim": latent_dim,
             "max_length": max_length,
+            "columns": columns,
+            "signed": signed,
             "units": units,
             "dense_units": dense_units,
             "context_units": context_units,
@@ -179,21 +209,65 @@ class SequenceVAE(VAE):
     def get_config(self) -> dict[str, Any]:
         return {**self._config, "name": self.name}
 
+    # Units.
+
+    def adapt(self, x: Any) -> None:
+        """Set the scaling of every column from training data; the first `fit` does it too.
+
+        Args:
+            x: sequences in any form. Without `signed`, nothing changes: `scale` is given.
+        """
+        if not self.signed:
+            return
+        features = self.encoder.get_layer("numbers_and_steps")
+        features.adapt(self.sequences_array(x))
+        in_units = self.decoder.get_layer("numbers")
+        in_units.mean.assign(features.mean)
+        in_units.scale.assign(features.scale)
+
+    def before_training(self, x: Any, y: Any, weights: Any) -> None:
+        """Set the scaling, if `adapt` or an earlier `fit` has not."""
+        if not self.signed or self.encoder.get_layer("numbers_and_steps").adapted.numpy():
+            return
+        if isinstance(x, tf.data.Dataset) and x.cardinality() != tf.data.INFINITE_CARDINALITY:
+            x = np.concatenate([batch[0] for batch in x.as_numpy_iterator()])
+        if not isinstance(x, np.ndarray):
+            raise ValueError(
+                f"the scaling is not set, and the training data are a {type(x).__name__}; expected "
+                "arrays or a finite dataset for the first fit: call adapt(sequences) before"
+            )
+        self.adapt(x)
+
+    def mask(self, x: tf.Tensor) -> tf.Tensor:
+        """1.0 at the steps of each sequence, 0.0 at its padding: [batch, time, 1]."""
+        if not self.signed:
+            return padding_mask(x)
+        return tf.cast(tf.logical_not(tf.math.is_nan(x[..., :1])), x.dtype)
+
+    def without_padding(self, x: tf.Tensor) -> tf.Tensor:
+        """x with zeros at the padding."""
+        return tf.where(tf.math.is_nan(x), tf.zeros_like(x), x) if self.signed else x
+
     # Losses.
 
     def sd(self) -> tf.Tensor:
-        """Standard deviation of p(number|z) at the current training step, in the numbers' units."""
+        """Standard deviation of p(number|z) at the current training step, in the numbers' units.
+
+        A scalar; [columns] with `signed`.
+        """
         if getattr(self, "optimizer", None) is None:
-            return tf.constant(self.last_sd)
-        return annealed_sd(self.steps, self.first_sd, self.last_sd, self.annealing_steps)
+            sd = tf.constant(self.last_sd)
+        else:
+            sd = annealed_sd(self.steps, self.first_sd, self.last_sd, self.annealing_steps)
+        return sd * self.encoder.get_layer("numbers_and_steps").scale if self.signed else sd
 
     def log_likelihoods(self, x: tf.Tensor, decoded: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """ln p(numbers|z) and ln p(length|z), each [batch]."""
         numbers, logits = decoded
-        mask = padding_mask(x)
+        mask = self.mask(x)
         lengths = tf.cast(tf.reduce_sum(mask, axis=[1, 2]), tf.int32)
         return (
-            masked_gaussian_log_likelihood(x, numbers, mask, self.sd()),
+            masked_gaussian_log_likelihood(self.without_padding(x), numbers, mask, self.sd()),
             length_log_likelihood(lengths, logits),
         )
 
@@ -205,13 +279,13 @@ class SequenceVAE(VAE):
         """The terms of the ELBO for one draw of z, and the error of the numbers.
 
         Args:
-            x: [batch, max_length, 1].
+            x: [batch, max_length, columns].
             seed: of the draw, int32 [2].
 
         Returns:
             `log_likelihood` [batch] and `kl` [batch, latent_dim], as in `VAE`;
             `number_log_likelihood` and `length_log_likelihood` [batch], which add up to the first;
-            and `absolute_error` of every number, 0 at the padding, [batch, max_length, 1].
+            and `absolute_error` of every number, 0 at the padding, of the shape of x.
         """
         z_mean, z_log_var = self.encoded(x, training=True)
         decoded = self.decoded(sample_gaussian(z_mean, z_log_var, seed), training=True)
@@ -221,19 +295,19 @@ class SequenceVAE(VAE):
             "kl": gaussian_kl(z_mean, z_log_var),
             "number_log_likelihood": numbers,
             "length_log_likelihood": length,
-            "absolute_error": padding_mask(x) * tf.abs(x - decoded[0]),
+            "absolute_error": self.mask(x) * tf.abs(self.without_padding(x) - decoded[0]),
         }
 
     def batch_losses(
         self, x: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         terms = self.elbo_terms(x, seed)
-        mask, errors = padding_mask(x), terms["absolute_error"]
+        mask, errors = self.mask(x), terms["absolute_error"] / self.columns
         if weights is not None:
             mask, errors = (part * weights[:, tf.newaxis, tf.newaxis] for part in (mask, errors))
         numbers, length = terms["number_log_likelihood"], terms["length_log_likelihood"]
         if self.balanced:
-            lengths = tf.reduce_sum(padding_mask(x), axis=[1, 2])
+            lengths = tf.reduce_sum(self.mask(x), axis=[1, 2])
             numbers *= tf.math.divide_no_nan(batch_mean(lengths, weights), lengths)
         reconstruction = -batch_mean(numbers + self.length_weight * length, weights)
         kl = batch_mean(tf.reduce_sum(terms["kl"], axis=-1), weights)
@@ -260,73 +334,60 @@ class SequenceVAE(VAE):
         return numbers * mask[:, :, tf.newaxis], lengths
 
     def sequences_array(self, x: Any) -> np.ndarray:
-        """Sequences in any form as float32 [n, max_length, 1].
-
-        Args:
-            x: an array [n, time, 1] or [n, time] of positive numbers, zero after each sequence's
-                length; `Sequences`; or a list of lists.
+        """Sequences in any form as float32 [n, max_length, columns], with their padding.
 
         Raises:
-            ValueError or TypeError if a sequence is longer than `max_length`, is empty, or has
-            a value that is not a positive number up to 2^24.
+            ValueError or TypeError: as `positive_array` and `signed_array`.
         """
-        if isinstance(x, Sequences):
-            x = x.numbers
-        if not hasattr(x, "shape"):
-            if isinstance(x, Iterable) and not isinstance(x, (str, bytes)):
-                x = list(x)
-            x = sequences_from_lists(x).numbers
-        x = np.asarray(x)
-        if x.dtype.kind not in "fiu":
-            raise TypeError(f"the sequences have dtype {x.dtype}; expected numbers")
-        if x.ndim == 2:
-            x = x[:, :, np.newaxis]
-        if x.ndim != 3 or x.shape[2] != 1:
-            raise ValueError(
-                f"the sequences have shape {list(x.shape)}; expected [n, {self.max_length}, 1]"
-            )
-        lengths = padded_lengths(x)
-        before_padding = np.arange(x.shape[1]) < np.maximum(lengths, 1)[:, np.newaxis]
-        wrong = ~((x >= 0) & (x <= LARGEST_EXACT))  # so is nan
-        wrong |= (x == 0) & before_padding[:, :, np.newaxis]
-        if wrong.any():
-            row, place = np.argwhere(wrong)[0, :2]
-            raise ValueError(
-                f"sequence {row} holds {x[row, place, 0]:g} at place {place}; expected positive "
-                f"finite numbers up to 2^24 = {LARGEST_EXACT}, and zeros only as padding after them"
-            )
-        if len(x) and lengths.max() > self.max_length:
-            raise ValueError(
-                f"sequence {int(np.argmax(lengths))} has {lengths.max()} numbers; this model takes "
-                f"at most {self.max_length}: shorten it, or train a SequenceVAE with "
-                f"max_length={lengths.max()} or more"
-            )
-        padded = np.zeros((len(x), self.max_length, 1), np.float32)
-        kept = min(x.shape[1], self.max_length)
-        padded[:, :kept] = x[:, :kept]
-        return padded
+        if self.signed:
+            return signed_array(x, self.max_length, self.columns)
+        return positive_array(x, self.max_length)
 
     def encode(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Sequences (array, `Sequences` or lists) -> z_mean and z_log_var, [n, latent_dim]."""
+        """Sequences in any form -> z_mean and z_log_var, [n, latent_dim]."""
         return super().encode(self.sequences_array(x))
 
     def decode(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """z [n, latent_dim] -> numbers [n, max_length, 1], zero after the length; lengths [n]."""
+        """z [n, latent_dim] -> numbers [n, max_length, columns] and lengths [n].
+
+        The numbers are zero after the end of each sequence.
+        """
         return super().decode(z)
 
+    # Data of `fit`, `evaluate` and `predict`: see `filvm.vae.batches`.
+
     def checked_inputs(self, x: Any) -> np.ndarray:
-        """Sequences in any form as float32 [n, max_length, 1]."""
+        """Sequences in any form as float32 [n, max_length, columns]."""
         return super().checked_inputs(self.sequences_array(x))
 
+    def with_lengths(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """(x, lengths) and None if y is the lengths of an array or tensor x; else x and y."""
+        dtype = getattr(y, "dtype", None)
+        is_array = hasattr(x, "shape") and not hasattr(x, "row_lengths")
+        if is_array and dtype is not None and tf.as_dtype(dtype).is_integer and y.ndim == 1:
+            return (x, y), None
+        return x, y
+
+    def checked_arrays(self, x: Any, y: Any) -> tuple[np.ndarray, Any]:
+        """As `VAE.checked_arrays`; integers y [n] beside an array x are its lengths."""
+        return super().checked_arrays(*self.with_lengths(x, y))
+
+    def check_spec(self, x: Any) -> None:
+        if not check_varying_spec(x, self.columns):
+            super().check_spec(x)
+
+    def checked_tensors(self, x: Any, y: Any) -> tuple[tf.Tensor, Any]:
+        """As `VAE.checked_tensors`; integers y [n] beside a tensor x are its lengths."""
+        return super().checked_tensors(*self.with_lengths(x, y))
+
+    def checked_input_tensors(self, x: Any) -> tf.Tensor:
+        """A batch of a dataset as float32 [n, max_length, columns], checked in its graph."""
+        padding = float("nan") if self.signed else 0.0
+        x = padded_batch(x, self.max_length, self.columns, padding)
+        return super().checked_input_tensors(x)
+
     def check_tensors(self, x: tf.Tensor) -> None:
-        number = x > 0
-        require(
-            tf.math.is_finite(x) & (number | (x == 0)), "sequences must hold finite numbers > 0"
-        )
-        require(
-            tf.concat([number[:, :1], number[:, :-1] | ~number[:, 1:]], axis=1),
-            "sequences must have zeros only as padding after their numbers",
-        )
+        check_batch(x, signed=self.signed)
 
     def named(self, observed: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         numbers, lengths = observed

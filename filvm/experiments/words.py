@@ -1,0 +1,97 @@
+"""The task of words: language and length, on the latents of vae-words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from filvm.analysis.round_trip import round_trip_report
+from filvm.analysis.words import (
+    LanguageJudge,
+    change_language,
+    novelty,
+    words_on_request,
+    words_returned,
+)
+from filvm.data import Categorical, Continuous
+from filvm.data.side_information import Attribute
+from filvm.data.words import LANGUAGES, Words, WordSplits, listed_forms, load_words, split_words
+from filvm.experiments.settings import Recipe, TextVaeSettings
+from filvm.experiments.tasks import LensMetrics, Samples, code_measures
+from filvm.lens import LensPipeline
+from filvm.runs.run import Run
+from filvm.runs.workspace import Workspace
+from filvm.vae import VAE
+
+
+@cache
+def all_words() -> Words:
+    """The words of `load_words`, read once per process."""
+    return load_words()
+
+
+def word_splits(settings: TextVaeSettings) -> WordSplits:
+    """The words of vae-words; a function of its settings."""
+    splits = split_words(all_words(), settings.validation, settings.test, settings.seed)
+    return WordSplits(splits.train[: settings.train_limit or None], splits.validation, splits.test)
+
+
+def trained_words(workspace: Workspace) -> WordSplits:
+    """The words that the run of vae-words was trained on."""
+    settings = workspace.run("vae-words").config()["settings"]
+    filters = {"filters": tuple(settings["filters"])}
+    return word_splits(TextVaeSettings(**{**settings, **filters}))
+
+
+def word_attributes(words: Words) -> dict[str, np.ndarray]:
+    """Language, str [n], and length, float32 [n]."""
+    return {"language": words.language, "length": words.length.astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class WordTask:
+    """Language and length of words."""
+
+    vae: str = "vae-words"
+    attributes: tuple[Attribute, ...] = (
+        Categorical("language", LANGUAGES),
+        Continuous("length"),
+    )
+
+    def training_samples(self, run: Run, vae: VAE, recipe: Recipe) -> tuple[Samples, Samples]:
+        words = trained_words(run.workspace)
+
+        def samples(part: Words) -> Samples:
+            return vae.encode(part.text)[0], word_attributes(part)
+
+        return samples(words.train[: recipe.train_limit or None]), samples(words.validation)
+
+    def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
+        splits = trained_words(run.workspace)
+        words = splits.test[: recipe.test_limit or None]
+        judge, known = LanguageJudge(splits.train), word_attributes(words)
+        z = model.latents(words.text)
+        read = model.lens.predict_side_information(z)
+        test = {
+            **code_measures(model.lens, z, known),
+            "secondary_network": {
+                "language_accuracy": float(np.mean(read["language"] == words.language)),
+                "length_mae": float(np.mean(np.abs(read["length"] - words.length))),
+            },
+            "judge_accuracy": judge.accuracy(words),
+            "words_right": words_returned(model, words),
+        }
+        asked = words_on_request(model, judge, words)
+        changed, returned = change_language(model, judge, words)
+        manipulation = {
+            "on_request": {
+                **asked.summary(),
+                **novelty(asked.text, splits.train.text, listed_forms()),
+            },
+            "changed_language": {**changed.summary(), "returned": returned},
+        }
+        other = {"language": changed.language}
+        back = round_trip_report(model, z, known, other)
+        return LensMetrics(test, run.training_seconds(), manipulation, back)
