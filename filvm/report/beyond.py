@@ -169,14 +169,9 @@ def beyond_markdown(workspace: Workspace) -> str:
     """
     parts = [INTRODUCTION]
     for task in LINES:
-        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses_of(task).items()}
-        parts.append(
-            f"## {task}\n\n{markdown_table(comparison_table(task, metrics), index=True)}\n\n"
-        )
         if task == "words":
             parts.append(words_introduction(workspace))
-        lenses = {"FILVM": f"filvm-{task}", "InvertibleLens": f"invertible-{task}"}
-        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses.items()}
+        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses_of(task).items()}
         title = "" if task == "words" else f"## {task}\n\n"
         table = markdown_table(comparison_table(task, metrics), index=True)
         parts.append(f"{title}{table}\n\n")
@@ -197,12 +192,7 @@ def trade_offs(workspace: Workspace) -> list[TradeOff]:
 
 
 def draw_beyond(workspace: Workspace, folder: Path) -> None:
-        if task == "words":
-            parts.append(words_introduction(workspace))
-        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses_of(task).items()}
-        title = "" if task == "words" else f"## {task}\n\n"
-        table = markdown_table(comparison_table(task, metrics), index=True)
-        parts.append(f"{title}{table}\n\n")
+    """Write beyond.md and its figures into `folder`, from finished runs."""
     save(image_rows_figure(arrays.undone_examples(workspace)), folder / "undone.png")
     save(trade_off_figure(trade_offs(workspace)), folder / "trade_off.png")
     save(traversals_figure(arrays.traversals(workspace), arrays.UNITS), folder / "traversals.png")
