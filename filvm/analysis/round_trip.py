@@ -61,9 +61,9 @@ def round_trip_report(
         `heads`: accuracy of each label, mean absolute error of each number or angle, as the heads
         read them off z*. `round_trip` and `latents`: the largest difference of z after
         z -> z* -> z, and after the change and the way back, in standard deviations of z.
-        `observed`: the largest
-        difference in an observation (pixels in [0, 1], or numbers of a sequence; 1 for a text that
-        differs) after the change and the way back: the `largest` and the `mean` over the samples.
+        `observed`: the largest difference in an observation (pixels in [0, 1], or numbers of a
+        sequence; 1 for a text that differs) after the change and the way back: the `largest` and
+        the `mean` over the samples.
     """
     lens = model.lens
     z_star = lens.infer(z)

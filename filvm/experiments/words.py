@@ -32,6 +32,12 @@ def all_words() -> Words:
     return load_words()
 
 
+@cache
+def all_forms() -> frozenset[str]:
+    """The forms of `listed_forms`, read once per process."""
+    return listed_forms()
+
+
 def word_splits(settings: TextVaeSettings) -> WordSplits:
     """The words of vae-words; a function of its settings."""
     splits = split_words(all_words(), settings.validation, settings.test, settings.seed)
@@ -88,7 +94,7 @@ class WordTask:
         manipulation = {
             "on_request": {
                 **asked.summary(),
-                **novelty(asked.text, splits.train.text, listed_forms()),
+                **novelty(asked.text, splits.train.text, all_forms()),
             },
             "changed_language": {**changed.summary(), "returned": returned},
         }
