@@ -25,6 +25,8 @@ from filvm.runs.run import Run
 from filvm.runs.workspace import Workspace
 from filvm.vae import VAE
 
+DRAWS = 2  # of z, for each word in the training of a lens
+
 
 @cache
 def all_words() -> Words:
@@ -68,11 +70,18 @@ class WordTask:
 
     def training_samples(self, run: Run, vae: VAE, recipe: Recipe) -> tuple[Samples, Samples]:
         words = trained_words(run.workspace)
+        train = words.train[: recipe.train_limit or None]
+        rng = np.random.default_rng(recipe.seed)
 
-        def samples(part: Words) -> Samples:
-            return vae.encode(part.text)[0], word_attributes(part)
+        def draws(part: Words, copies: int) -> Samples:
+            """Draws from q(z|x): z_mean also holds what the decoder does not use."""
+            mean, log_var = vae.encode(part.text)
+            sd = np.exp(0.5 * log_var)
+            z = [mean + sd * rng.standard_normal(mean.shape, np.float32) for _ in range(copies)]
+            known = {name: np.tile(v, copies) for name, v in word_attributes(part).items()}
+            return np.concatenate(z), known
 
-        return samples(words.train[: recipe.train_limit or None]), samples(words.validation)
+        return draws(train, DRAWS), draws(words.validation, 1)
 
     def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
         splits = trained_words(run.workspace)
