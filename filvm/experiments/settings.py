@@ -89,7 +89,10 @@ class SequenceVaeSettings:
 class TextVaeSettings:
     latent_dim: Count = 24
     filters: tuple[Count, ...] = (128, 128)  # of the encoder's convolutions
-    dense_units: Count = 384
+    dense_units: Count = 384  # of the layers before and after z
+    units: Count = 256  # of the decoder's GRU
+    condition_units: Count = 64  # of what the decoder gets from z at every place
+    token_dropout: Share = 0.3  # of the tokens before a place, in training
     beta: NotNegative = 0.1  # of the KL term, after the warm-up
     warm_up: Share = 0.6  # of all training steps; without it the posterior collapses
     steps: Count = 9_000  # of the optimiser

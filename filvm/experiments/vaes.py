@@ -221,11 +221,17 @@ def train_on_words(settings: TextVaeSettings, run: Run) -> None:
         lower=True,
         filters=settings.filters,
         dense_units=settings.dense_units,
+        units=settings.units,
+        condition_units=settings.condition_units,
+        token_dropout=settings.token_dropout,
         beta=settings.beta,
         warm_up_steps=int(settings.warm_up * settings.steps),
         seed=settings.seed,
     )
-    vae.compile(cosine_adam(settings.learning_rate, settings.steps))
+    vae.compile(
+        cosine_adam(settings.learning_rate, settings.steps),
+        steps_per_execution=steps_per_call(settings.steps),
+    )
     tokens = vae.tokens_array(words.train.text)
 
     def batches(first_step: int) -> tf.data.Dataset:
