@@ -1,6 +1,6 @@
 """How beta and the scaling of the report's recipe are chosen, for every data set.
 
-    python benchmarks/report_recipe.py [--runs runs/full] [--data data] [--tasks mnist ...]
+    python benchmarks/report_recipe.py [--runs runs/full] [--data data] [--tasks mnist] [--share 1]
 
 Section 6 of the report: beta and the scaling of side information were tuned. The grid is
 
@@ -85,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", default="runs/full")
     parser.add_argument("--data", default="data")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual steps")
     parser.add_argument("--tasks", nargs="*", default=list(NAMES), choices=list(NAMES))
     options = parser.parse_args(arguments)
     folder, profile = os.path.split(options.runs.rstrip("/"))
@@ -96,7 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
         known, held_out = task.training_samples(workspace.run("report-recipe"), vae, usual)
         rows = []
         for beta, scaling in GRID:
-            recipe = replace(usual, beta=beta, scaling=scaling)
+            steps = round(options.share * usual.steps)
+            recipe = replace(usual, beta=beta, scaling=scaling, steps=steps)
             keras.utils.set_random_seed(recipe.seed)
             lens = recipe.build(vae.latent_dim, task.attributes)
             lens.compile(cosine_adam(recipe.learning_rate, recipe.steps), steps_per_execution=32)
