@@ -110,7 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
             row = {"beta": beta, "scaling": scaling, **found, "score": np.mean([*found.values()])}
             print(name, {key: round(float(value), 3) for key, value in row.items()}, flush=True)
             rows.append(row)
-        print(f"\n{name}\n{pd.DataFrame(rows).round(3).to_markdown(index=False)}\n", flush=True)
+        share = "" if options.share == 1 else f" ({options.share:.0%} of the steps)"
+        print(f"\n## {name}{share}\n\n{pd.DataFrame(rows).round(3).to_markdown(index=False)}\n")
 
 
 if __name__ == "__main__":
