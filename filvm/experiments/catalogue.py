@@ -62,9 +62,10 @@ MNIST_VAES = {
     "full": MNIST_VAE,
     "quick": replace(
         MNIST_VAE,
-        steps=850,
+        steps=1_000,
         epochs=2,
-        learning_rate=2e-3,
+        # Of 4,000 digits a VAE learns the thickness better at this rate than at a higher one.
+        learning_rate=1e-3,
         train_limit=20_000,
         validation=2_000,
         test_limit=5_000,
@@ -76,7 +77,7 @@ ROTATED_VAES = {
     "full": ROTATED_VAE,
     "quick": replace(
         ROTATED_VAE,
-        steps=850,
+        steps=1_000,
         epochs=2,
         learning_rate=2e-3,
         train_limit=20_000,
