@@ -106,8 +106,8 @@ $(RUNS)/beyond/beyond.md: $(call done,$(BEYOND) \
 # --- The notebooks ----------------------------------------------------------------------------
 
 NOTEBOOKS := 01_vae_on_mnist 02_vae_on_rotated_mnist 03_vae_on_sequences 04_normalizing_flows \
-	digit_thickness_dataset 05_lens_on_mnist 06_lens_on_rotated_mnist 07_lens_on_sequences \
-	08_results 09_your_own_data
+	digit_thickness_dataset 05_lens_on_mnist what_makes_filvm_work 06_lens_on_rotated_mnist \
+	07_lens_on_sequences 08_results 09_your_own_data
 
 $(RUNS)/notebooks/01_vae_on_mnist.ipynb: $(call done,vae-mnist)
 $(RUNS)/notebooks/02_vae_on_rotated_mnist.ipynb: $(call done,vae-mnist-r vae-mnist)
@@ -115,6 +115,7 @@ $(RUNS)/notebooks/03_vae_on_sequences.ipynb: $(call done,vae-sequences)
 $(RUNS)/notebooks/04_normalizing_flows.ipynb: $(call done,flow-density)
 $(RUNS)/notebooks/digit_thickness_dataset.ipynb: $(THICKNESS)
 $(RUNS)/notebooks/05_lens_on_mnist.ipynb: $(call done,filvm-mnist filvm-mnist-report ilvm-mnist)
+$(RUNS)/notebooks/what_makes_filvm_work.ipynb: $(call done,vae-mnist oracles-mnist) $(THICKNESS)
 $(RUNS)/notebooks/06_lens_on_rotated_mnist.ipynb: $(call done,filvm-mnist-r filvm-mnist-r-report)
 $(RUNS)/notebooks/07_lens_on_sequences.ipynb: \
 	$(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report)

@@ -1,8 +1,8 @@
-"""Notebooks: functions that their cells call, and their execution by `filvm notebooks`.
+"""Notebooks: the workspace that their cells ask for, and their execution by `filvm notebooks`.
 
 A notebook asks for its runs with `trained`. Environment variables choose the workspace:
-FILVM_PROFILE the profile (full by default), FILVM_RUNS and FILVM_DATA the folders of runs and data
-(by default next to the folder of the notebooks).
+FILVM_PROFILE the profile, FILVM_RUNS and FILVM_DATA the folders of runs and data (by default next
+to the folder of the notebooks). `filvm.report.live` has pictures that change.
 """
 
 from __future__ import annotations
@@ -11,15 +11,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filvm.experiments import PROFILES, RunError, Workspace, find_experiment, train_with_needs
 from filvm.files import exclusive, replacing
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FOLDER = Path("notebooks")  # of the repository, in the current directory
 BEYOND = ("10_a_lens_that_can_be_undone", "11_words")  # their runs: `make beyond`
@@ -28,28 +24,25 @@ FOLDERS = ("FILVM_MNIST_DIR", "KERAS_HOME")  # where MNIST is searched
 CELL_TIMEOUT = 3 * 3600  # seconds; a cell may have to train
 
 
-# Functions for cells.
+# For cells.
 
 
 def trained(*names: str) -> Workspace:
     """The workspace of a notebook; experiments that are missing in it are trained first.
 
+    Without FILVM_PROFILE, the profile is "full" if all of the experiments are trained under it, and
+    otherwise "quick", whose trainings take half a minute each.
+
     Raises:
         RunError: FILVM_PROFILE or a name is unknown, or a training fails.
     """
-    profile = os.environ.get("FILVM_PROFILE", "full")
+    profile = os.environ.get("FILVM_PROFILE") or _profile_at_hand(names)
     if profile not in PROFILES:
         raise RunError(
             f"FILVM_PROFILE is {profile!r}; expected one of {', '.join(PROFILES)}: set it, or "
             "leave it unset for the full profile"
         )
-    above = Path("..") if Path.cwd().name == FOLDER.name else Path()
-    workspace = Workspace(
-        profile,
-        Path(os.environ.get("FILVM_RUNS", above / "runs")),
-        Path(os.environ.get("FILVM_DATA", above / "data")),
-        require_mnist=bool(os.environ.get("FILVM_REQUIRE_MNIST")),
-    )
+    workspace = _workspace(profile)
     missing = [name for name in names if workspace.run(name).digest() is None]
     for place, name in enumerate(missing, start=1):
         summary = find_experiment(name).summary
@@ -68,38 +61,23 @@ def trained(*names: str) -> Workspace:
     return workspace
 
 
-def with_sliders(draw: Callable[..., Figure], **ranges: tuple[float, float, float]) -> None:
-    """Show `draw(**values)`, and a slider for each value; a moved slider draws it again.
-
-    The picture is an ordinary one: it stays in a notebook without a kernel, and is all there is
-    without ipywidgets.
-
-    Args:
-        draw: values by name -> a figure.
-        ranges: for each value the ends of its slider and its first position; three whole numbers
-            make a slider of whole numbers.
-    """
-    from IPython.display import display
-
-    first = {name: position for name, (_, _, position) in ranges.items()}
-    shown = display(draw(**first), display_id=True)
-    try:
-        import ipywidgets
-    except ImportError:
-        print("`pip install ipywidgets` shows sliders here")
-        return
-    sliders = {}
-    for name, (low, high, position) in ranges.items():
-        options = {"min": low, "max": high, "description": name}
-        if all(isinstance(value, int) for value in (low, high, position)):
-            sliders[name] = ipywidgets.IntSlider(position, **options)
-        else:
-            sliders[name] = ipywidgets.FloatSlider(position, **options, step=(high - low) / 60)
-    errors = ipywidgets.interactive_output(lambda **values: shown.update(draw(**values)), sliders)
-    display(ipywidgets.VBox([*sliders.values(), errors]))
+def _workspace(profile: str) -> Workspace:
+    above = Path("..") if Path.cwd().name == FOLDER.name else Path()
+    return Workspace(
+        profile,
+        Path(os.environ.get("FILVM_RUNS", above / "runs")),
+        Path(os.environ.get("FILVM_DATA", above / "data")),
+        require_mnist=bool(os.environ.get("FILVM_REQUIRE_MNIST")),
+    )
 
 
-# Functions for the command.
+def _profile_at_hand(names: tuple[str, ...]) -> str:
+    full = _workspace("full")
+    missing = [name for name in names if full.run(name).digest() is None]
+    return "quick" if missing else "full"
+
+
+# For the command.
 
 
 def notebook_names(folder: Path = FOLDER) -> list[str]:
@@ -145,7 +123,6 @@ def _executed(path: Path, workspace: Workspace) -> str:
         timeout=CELL_TIMEOUT,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
-        store_widget_state=False,
         shutdown_kernel="immediate",  # TensorFlow is slow to end
     )
     try:
@@ -192,6 +169,7 @@ def stripped(notebook: Any) -> Any:
             if output.get("name") != "stderr" and WIDGET not in output.get("data", {})
         ]
         for output in cell.outputs:
-            if "metadata" in output:
-                output.metadata = {}
+            if "metadata" in output:  # a picture's is its size on the page
+                kept = {kind: size for kind, size in output.metadata.items() if "image" in kind}
+                output.metadata = kept
     return notebook

@@ -1,22 +1,27 @@
 """Every notebook runs from end to end, is listed, and is committed without traces of a machine."""
 
+import io
 import json
 import re
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import tensorflow as tf
 from IPython import display
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from traitlets.config import Config
 
 from filvm.cli import main
 from filvm.experiments import RunError, Workspace
 from filvm.report import notebooks
-from filvm.report.notebooks import execute, notebook_names, stripped, with_sliders
+from filvm.report.live import LiveCurve, with_sliders
+from filvm.report.notebooks import execute, notebook_names, stripped
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -54,14 +59,56 @@ def test_committed_notebooks_hold_no_traces_of_a_machine_and_no_errors(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_notebooks_teach(name):
-    """Prose all along, short cells, and something to try at the end."""
+    """Goals, prerequisites and minutes; prose and short cells; a summary, exercises with hints."""
     cells = read(FOLDER / f"{name}.ipynb").cells
-    assert cells[0].source.startswith("# ")
+    opening = cells[0].source
+    assert opening.startswith("# ")
+    assert "\n**You will learn**\n\n- " in opening
+    assert "\n**You need** " in opening
+    assert re.search(r"\n\*\*Minutes\*\*: \d+ to read, \d+ to run on two cores\.", opening)
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "## Summary\n\n- " in prose
+    exercises = prose.partition("## Exercises\n")[2]
+    assert len(re.findall(r"^\d\. ", exercises, re.MULTILINE)) >= 3
+    assert exercises.count("<summary>Hint</summary>") == exercises.count("</details>") >= 3
     assert sum(cell.cell_type == "markdown" for cell in cells) >= len(cells) / 3
-    assert "## Try\n" in cells[-1].source
     for cell in cells:
         if cell.cell_type == "code":
-            assert len(cell.source.splitlines()) <= 22
+            assert len(cell.source.splitlines()) <= 28
+
+
+def test_notebooks_are_linked_in_the_order_of_their_list():
+    for place, name in enumerate(NAMES):
+        links = re.findall(r"\]\((\w+)\.ipynb\)", read(FOLDER / f"{name}.ipynb").cells[-1].source)
+        assert links == [*NAMES[max(place - 1, 0) : place], *NAMES[place + 1 : place + 2]]
+
+
+def test_links_lead_somewhere():
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        for cell in read(path).cells:
+            if cell.cell_type == "markdown":
+                for link in re.findall(r"\]\(([^)#]+)", cell.source):
+                    assert link.startswith("http") or (FOLDER / link).is_file(), (path, link)
+
+
+def test_every_equation_of_the_report_is_derived_in_a_notebook():
+    prose = "".join(
+        cell.source
+        for name in NAMES
+        for cell in read(FOLDER / f"{name}.ipynb").cells
+        if cell.cell_type == "markdown"
+    )
+    assert set(re.findall(r"\\tag\{(\d)\}", prose)) == set("12345678")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_are_sharp(name):
+    """Retina: two pixels of a PNG per point of the page."""
+    notebook = read(FOLDER / f"{name}.ipynb")
+    assert any('figure_formats = ["retina"]' in cell.source for cell in notebook.cells)
+    for output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            assert output.metadata["image/png"]["width"] <= 1300
 
 
 class Shell(InteractiveShell):
@@ -80,9 +127,19 @@ def shell():
     Shell.clear_instance()
 
 
+@pytest.fixture(scope="module")
+def eager():
+    """Functions run eagerly: a few steps of many small trainings cost less than their traces."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.mark.filterwarnings("ignore")  # a kernel writes them to stderr, which no copy keeps
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_and_shows_pictures_without_chatter(trained_runs, shell, monkeypatch, name):
+def test_a_notebook_runs_and_shows_pictures_without_chatter(
+    trained_runs, shell, eager, monkeypatch, name
+):
     monkeypatch.chdir(FOLDER)
     folders = {"RUNS": trained_runs.runs, "DATA": trained_runs.data}
     for variable, value in {"PROFILE": trained_runs.profile, **folders}.items():
@@ -119,8 +176,10 @@ def test_an_executed_copy_has_every_output_and_leaves_the_notebook_as_it_was(tra
     assert path.read_bytes() == before
 
 
-def test_sliders_draw_the_picture_again_and_without_them_there_is_a_picture(monkeypatch, capsys):
-    shown, drawn = [], []
+@pytest.fixture
+def shown(monkeypatch):
+    """What cells display, and what they put in the place of it later."""
+    shown = []
 
     class Handle:
         def update(self, picture):
@@ -130,25 +189,55 @@ def test_sliders_draw_the_picture_again_and_without_them_there_is_a_picture(monk
         shown.append(picture)
         return Handle()
 
+    monkeypatch.setattr(display, "display", show)
+    return shown
+
+
+def test_sliders_draw_the_picture_again_and_without_them_there_are_five(shown, monkeypatch, capsys):
+    drawn = []
+
     def draw(**values):
         drawn.append(values)
-        return Figure()
+        return Figure(figsize=(1, 1), dpi=50)
 
-    monkeypatch.setattr(display, "display", show)
     with_sliders(draw, digit=(0, 9, 3), thickness=(1.5, 5.0, 3.0))
-    assert drawn[0] == {"digit": 3, "thickness": 3.0}
+    assert [at["digit"] for at in drawn[:5]] == [0, 2, 4, 7, 9]
+    assert {at["thickness"] for at in drawn} == {3.0}
+    assert drawn[5:] == [{"digit": 3, "thickness": 3.0}]
+    assert isinstance(shown[0], display.Image)
+    assert imread(io.BytesIO(shown[0].data)).shape == (100, 500, 4)
     digit, thickness, _ = shown[-1].children
     digit.value = 7
     assert drawn[-1] == {"digit": 7, "thickness": 3.0}
     thickness.value = 2.0
     assert drawn[-1]["thickness"] == pytest.approx(2.0, abs=0.06)
-    assert isinstance(shown[-1], Figure)
 
     shown.clear()
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with_sliders(draw, digit=(0, 9, 3))
+    with_sliders(draw, digit=(0, 2, 1))
+    assert [at["digit"] for at in drawn[-3:]] == [0, 1, 2]
     assert len(shown) == 1
     assert "pip install ipywidgets" in capsys.readouterr().out
+
+
+def test_a_strip_that_would_be_too_wide_is_a_column(shown):
+    with_sliders(lambda x: Figure(figsize=(8, 1), dpi=50), x=(0.0, 1.0, 0.5))
+    assert imread(io.BytesIO(shown[0].data)).shape == (500, 800, 4)
+
+
+def test_a_curve_has_a_point_for_every_epoch_and_a_line_for_every_label(shown):
+    curve = LiveCurve("loss", "kl", x_label="step", level=1.0)
+    for label in ("beta 1", "beta 0.5"):
+        callback = curve.callback(label)
+        for epoch in range(3):
+            callback.on_epoch_end(epoch, {"loss": 3.0 - epoch, "kl": 1.0, "other": 0.0})
+        callback.on_train_end({})
+    loss, kl = shown[-1].axes
+    for line in (*loss.lines[:2], *kl.lines[:2]):
+        assert line.get_xdata().tolist() == [1, 2, 3]
+    assert loss.lines[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
+    assert [text.get_text() for text in kl.get_legend().get_texts()] == ["beta 1", "beta 0.5"]
+    assert np.all(loss.lines[2].get_ydata() == 1.0)
 
 
 def test_what_is_missing_is_trained_and_the_profile_is_checked(monkeypatch, tmp_path):
@@ -167,6 +256,25 @@ def test_what_is_missing_is_trained_and_the_profile_is_checked(monkeypatch, tmp_
     monkeypatch.setenv("FILVM_PROFILE", "huge")
     with pytest.raises(RunError, match="FILVM_PROFILE is 'huge'; expected one of full"):
         notebooks.trained()
+
+
+def test_without_a_profile_the_quick_one_replaces_runs_that_are_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebooks, "train_with_needs", lambda name, workspace: None)
+    monkeypatch.delenv("FILVM_PROFILE", raising=False)
+    for variable in ("RUNS", "DATA"):
+        monkeypatch.setenv(f"FILVM_{variable}", str(tmp_path))
+    assert notebooks.trained().profile == "full"
+    assert notebooks.trained("vae-mnist").profile == "quick"
+    monkeypatch.setattr(notebooks.Workspace, "run", lambda self, name: Finished())
+    assert notebooks.trained("vae-mnist").profile == "full"
+
+
+class Finished:
+    """A run that is complete."""
+
+    def digest(self):
+        """Of its model."""
+        return "made"
 
 
 def test_a_cell_that_fails_is_told(tmp_path):
