@@ -224,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_notebooks)
 
     command = commands.add_parser(
-        "ablations", parents=[data, runs], help="table and figure of the finished ablations"
+        "ablations", parents=[data, runs], help="tables and figures of the finished ablations"
     )
     command.set_defaults(command=_ablations)
 
@@ -395,12 +395,11 @@ def _notebooks(arguments: argparse.Namespace) -> None:
 
 def _ablations(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
-    from filvm.report.ablations import ablations_table, draw_ablations
+    from filvm.report.ablations import draw_ablations
 
     workspace = _workspace(arguments)
-    folder = workspace.folder / "ablations"
-    draw_ablations(ablations_table(workspace), folder)
-    print(f"{folder}/ablations.md, .csv and .png")
+    for path in draw_ablations(workspace, workspace.folder / "ablations"):
+        print(path)
 
 
 def _beyond(arguments: argparse.Namespace) -> None:

@@ -70,11 +70,25 @@ def done(*names):
     return {f"RUNS/{name}/.done" for name in names}
 
 
-@pytest.mark.parametrize("name", [*EXPERIMENTS, *ABLATIONS])
+def needed(experiment):
+    return done(*experiment.needs) | {DATA[one] for one in experiment.data}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_training_has_the_prerequisites_of_the_catalogue(prerequisites, name):
-    experiment = {**EXPERIMENTS, **ABLATIONS}[name]
-    data = {DATA[one] for one in experiment.data}
-    assert prerequisites[f"RUNS/{name}/.done"] == done(*experiment.needs) | data
+    assert prerequisites[f"RUNS/{name}/.done"] == needed(EXPERIMENTS[name])
+
+
+def test_an_ablation_has_the_prerequisites_of_the_catalogue(prerequisites):
+    for name, experiment in ABLATIONS.items():
+        assert prerequisites[f"RUNS/{name}/.done"] == needed(experiment), name
+
+
+def test_every_variant_of_a_seed_is_trained_before_the_next_seed():
+    printed = make("-n", "RUNS=RUNS", "DATA=DATA", "ablations", check=True).stdout
+    seeds = re.findall(r"train ablations/\S+/seed-(\d)", printed)
+    assert len(seeds) == len(ABLATIONS)
+    assert seeds == sorted(seeds)
 
 
 def test_the_makefile_has_no_training_that_the_catalogue_lacks(prerequisites):

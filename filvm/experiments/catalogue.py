@@ -1,59 +1,32 @@
 """Every experiment: its settings under each profile, and the runs and data it needs.
 
 Nothing here imports TensorFlow, so `filvm list` answers at once. `settings` has the defaults,
-`tasks` the data sets with their measures; `vaes`, `lenses`, `oracles` and `flow_density` train and
-measure.
+`plans` what experiments share, `tasks` the data sets with their measures; `vaes`, `lenses`,
+`oracles` and `flow_density` train and measure.
 
 A new data set needs its module in `filvm.data`, a task in `tasks`, and its lines here.
 """
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from filvm.experiments.ablations import AblationStudy, variants
+from filvm.experiments.plans import LensPlan, experiment
 from filvm.experiments.settings import (
-    AMENDMENTS,
     FilvmRecipe,
     FlowSettings,
     ImageVaeSettings,
     InvertibleRecipe,
     OracleSettings,
-    Recipe,
     SequenceVaeSettings,
     TextVaeSettings,
     as_reported,
-    without,
 )
 from filvm.runs.experiment import Experiment, TrainOptions, checked_settings, run_experiment
-from filvm.runs.run import Run, RunError
+from filvm.runs.run import RunError
 from filvm.runs.workspace import Workspace
-
-Profiles = dict[str, Any]  # settings by profile
-
-
-@dataclass(frozen=True)
-class Lazily:
-    """Calls `filvm.experiments.<module>.<function>(task, settings, run)`, imported on the call."""
-
-    module: str
-    function: str
-    task: str = ""
-
-    def __call__(self, settings: Any, run: Run) -> Any:
-        module = importlib.import_module(f"filvm.experiments.{self.module}")
-        return getattr(module, self.function)(self.task, settings, run)
-
-
-def experiment(
-    name: str, summary: str, settings: Profiles, steps: tuple[str, str], **options: Any
-) -> Experiment:
-    """An experiment whose `steps`, (module, task), train and measure it."""
-    module, task = steps
-    train, measure = Lazily(module, "train", task), Lazily(module, "measure", task)
-    return Experiment(name, summary, settings, train, measure, **options)
-
 
 # VAEs of images. Of rotated digits, every pass shows 8 rotations of each.
 
@@ -250,35 +223,6 @@ WORDS = FilvmRecipe(
 INVERTIBLE_WORDS = replace(INVERTIBLE, steps=6_350, epochs=10)
 
 
-@dataclass(frozen=True)
-class LensPlan:
-    """What the lens experiments of one data set share.
-
-    Attributes:
-        task: of `tasks`.
-        needs, data: as of an `Experiment`.
-        quick, smoke: changes of the settings under these profiles.
-    """
-
-    task: str
-    needs: tuple[str, ...]
-    data: tuple[str, ...]
-    quick: dict[str, Any]
-    smoke: dict[str, Any]
-
-    def experiment(
-        self, name: str, summary: str, recipe: Recipe, *, task: str = "", **quick: Any
-    ) -> Experiment:
-        """One lens; `task` may be another one, `quick` are further changes of that profile."""
-        settings = {
-            "full": recipe,
-            "quick": replace(recipe, **{"test_limit": 1_000, **self.quick, **quick}),
-            "smoke": replace(recipe, **{**recipe.smoke(), **self.smoke}),
-        }
-        steps, options = ("lenses", task or self.task), {"needs": self.needs, "data": self.data}
-        return experiment(name, summary, settings, steps, **options)
-
-
 SHORT = {"steps": 600, "epochs": 2, "learning_rate": 2e-3}  # for the quick profile
 ON_MNIST = LensPlan(
     "mnist",
@@ -439,37 +383,43 @@ EXPERIMENTS = {  # in an order in which each comes after what it needs
 }
 BEYOND = tuple(one.name for one in BEYOND_REPORT)
 
-# Ablations: lenses on MNIST with one thing changed, three seeds each. The VAE is the same for all;
-# a seed sets the lens, the order of samples, and the choice of samples with side information.
+# Ablations: three seeds of every variant, shortened: all take less than an hour on two cores.
 
-SEEDS = (0, 1, 2)
-VARIANTS = {
-    "ILVM": MNIST_ILVM,
-    "FILVM, the report's recipe": MNIST_REPORT,
-    "FILVM, ours": MNIST,
-    **{f"without {name}": without(MNIST, name) for name in AMENDMENTS},
-    # The noise keeps the secondary network from learning so few digits by heart.
-    "side information of 10 %": replace(MNIST, known=5_000),
-    "side information of 600 digits": replace(MNIST, known=600, latent_noise=0.35),
-    "side information of 100 digits": replace(MNIST, known=100, latent_noise=0.35),
+ABLATION_STUDIES = {
+    "mnist": AblationStudy(
+        "MNIST",
+        ON_MNIST,
+        {
+            "ILVM": MNIST_ILVM,
+            **variants(MNIST_REPORT, MNIST, labels=True),
+            # The noise keeps the secondary network from learning so few digits by heart.
+            "side information of 10 %": replace(MNIST, known=5_000),
+            "side information of 600 digits": replace(MNIST, known=600, latent_noise=0.35),
+            "side information of 100 digits": replace(MNIST, known=100, latent_noise=0.35),
+            "invertible lens": INVERTIBLE,
+        },
+        divisor=3,
+        changes={"test_limit": 5_000},
+    ),
+    "mnist-r": AblationStudy(
+        "MNIST-R",
+        ON_ROTATED,
+        variants(ROTATED_REPORT, ROTATED, labels=True),
+        divisor=8,
+        changes={"train_limit": 20_000, "batch_size": 256, "test_limit": 5_000},
+    ),
+    "sequences": AblationStudy(
+        "sequences, start and step",
+        ON_SEQUENCES,
+        variants(SEQUENCES_REPORT, START_STEP, labels=False),
+        divisor=3,
+        changes={"test_limit": 5_000},
+        task="sequences-start-step",
+        samples="sequences",
+    ),
 }
-
-
-def ablation_name(variant: str, seed: int) -> str:
-    """The run of a variant: ablations/without-swap-consistency/seed-0, for one."""
-    letters = "".join(c if c.isalnum() else " " for c in variant.lower())
-    return f"ablations/{'-'.join(letters.split())}/seed-{seed}"
-
-
-def _ablation(variant: str, seed: int) -> Experiment:
-    recipe = replace(VARIANTS[variant], seed=seed)
-    few = {"steps": 12, "train_limit": 384, "validation": 96, "known": min(recipe.known, 128)}
-    plan = replace(ON_MNIST, smoke=few)
-    return plan.experiment(ablation_name(variant, seed), f"{variant}, seed {seed}", recipe)
-
-
 ABLATIONS = {
-    ablation_name(variant, seed): _ablation(variant, seed) for variant in VARIANTS for seed in SEEDS
+    one.name: one for data, study in ABLATION_STUDIES.items() for one in study.experiments(data)
 }
 
 

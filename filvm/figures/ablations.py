@@ -1,48 +1,66 @@
-"""The ablations: a row for each variant, a panel for each measure."""
+"""The ablations of one data set: a row for each variant, a panel for each measure."""
 
 from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-COLOUR, OURS = "#3f4a5a", "#b24a00"
+COLOURS = ("#0072b2", "#b24a00")  # of the references
+OTHER = "#3f4a5a"
+COLUMNS = 5
 
 
-def ablations_figure(table: pd.DataFrame, *, baseline: str, title: str = "") -> Figure:
-    """A dot for every seed, a line at their mean, and the baseline's mean through all rows.
+def ablations_figure(
+    table: pd.DataFrame, references: Mapping[str, Collection[str]], lower: Collection[str] = ()
+) -> Figure:
+    """A dot for every seed, a bar at their mean, and the references' means through all rows.
 
     Args:
         table: columns `variant` and `seed`, then one for each measure; a row for every seed.
-        baseline: the variant that the others are compared with.
-        title: above the panels.
+        references: at most two variants -> the variants to compare with each, in its colour.
+        lower: measures of which lower values are better.
     """
     measures = [name for name in table if name not in ("variant", "seed")]
     variants = list(dict.fromkeys(table["variant"]))
-    columns = -(-len(measures) // 2)
-    figure = Figure(
-        figsize=(2.4 + 1.55 * columns, 1.1 + 0.42 * len(variants)), layout="constrained"
-    )
-    axes = figure.subplots(2, columns, sharey=True, squeeze=False)
+    colours = dict.fromkeys(variants, OTHER)
+    for colour, (reference, compared) in zip(COLOURS, references.items(), strict=False):
+        colours |= dict.fromkeys((reference, *compared), colour)
+    rows = -(-len(measures) // COLUMNS)
+    figure = Figure(figsize=(9.0, 0.4 + rows * (0.75 + 0.17 * len(variants))), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False)
     for axis in axes.flat[len(measures) :]:
         axis.set_axis_off()
     for axis, measure in zip(axes.flat, measures, strict=False):
-        axis.axvline(
-            table.loc[table["variant"] == baseline, measure].mean(), color=OURS, lw=0.8, ls="--"
-        )
+        for reference in references:
+            mean = table.loc[table["variant"] == reference, measure].mean()
+            axis.axvline(mean, color=colours[reference], lw=0.8, ls="--")
         for place, variant in enumerate(variants):
             values = table.loc[table["variant"] == variant, measure].dropna()
-            colour = OURS if variant == baseline else COLOUR
+            colour = colours[variant]
             axis.plot(values, np.full(len(values), place), "o", ms=3, color=colour, alpha=0.6)
             if len(values):
-                axis.plot([values.mean()], [place], "|", ms=9, mew=1.6, color=colour)
-        axis.set_title(measure, fontsize=8)
+                axis.plot([values.mean()], [place], "|", ms=8, mew=1.6, color=colour)
+        better = "lower" if measure in lower else "higher"
+        axis.set_title(f"{textwrap.fill(measure, 20)}\n({better} is better)", fontsize=7.5)
         axis.tick_params(labelsize=7, length=2)
+        axis.locator_params(axis="x", nbins=4)
         axis.grid(axis="y", lw=0.3)
         axis.margins(x=0.12)
+    axes[0, 0].set_yticks(range(len(variants)), variants)  # for all panels, which share it
+    axes[0, 0].set_ylim(len(variants) - 0.5, -0.5)
     for axis in axes[:, 0]:
-        axis.set_yticks(range(len(variants)), variants, fontsize=7)
-        axis.invert_yaxis()
-        break  # all axes share the y axis
-    figure.suptitle(title or None, fontsize=9)
+        for label in axis.get_yticklabels():
+            label.set(color=colours[label.get_text()], fontsize=7.5)
+    keys = [
+        Line2D([], [], color=colours[name], lw=0.8, ls="--", label=f"mean of {name}")
+        for name in references
+    ]
+    for marker, label in (("o", "one seed"), ("|", "mean of the seeds")):
+        keys.append(Line2D([], [], color=OTHER, ls="", marker=marker, ms=5, label=label))
+    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), fontsize=7.5)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,16 +10,11 @@ from filvm.experiments import EXPERIMENTS, RunError, Workspace
 from filvm.files import replacing
 from filvm.report.figures import FIGURES, sample_note
 from filvm.report.notebooks import BEYOND
-from filvm.report.words import FIGURES as WORD_FIGURES
 
-# By folder of a workspace: files that are published if the first one was made.
-EXTRA = {
-    "ablations": ("ablations.md", "ablations.csv", "ablations.png"),
-    "beyond": (
-        *("beyond.md", "undone.png", "trade_off.png", "traversals.png"),
-        *(f"{name}.png" for name in WORD_FIGURES),
-    ),
-}
+# By folder of a workspace: files that are published if the first one, a page, was made. The images
+# that the page shows are published with it.
+EXTRA = {"ablations": ("ablations.md", "ablations.csv"), "beyond": ("beyond.md",)}
+IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 
 
 def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
@@ -46,8 +42,10 @@ def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
         if path.stem not in BEYOND or executed.is_file():
             copies[path] = executed
     for folder, names in EXTRA.items():
-        if (made / folder / names[0]).is_file():
-            copies |= {docs / name: made / folder / name for name in names}
+        page = made / folder / names[0]
+        if page.is_file():
+            images = IMAGE.findall(page.read_text("utf-8"))
+            copies |= {docs / name: made / folder / name for name in (*names, *images)}
     if missing := sorted(str(source) for source in copies.values() if not source.is_file()):
         raise RunError(
             f"{', '.join(missing)} is missing: "

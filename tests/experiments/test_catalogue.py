@@ -1,4 +1,5 @@
 import typing
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 from filvm import cli
 from filvm.experiments import (
+    ABLATIONS,
     EXPERIMENTS,
     Experiment,
     TrainOptions,
@@ -13,7 +15,9 @@ from filvm.experiments import (
     catalogue,
     train_with_needs,
 )
-from filvm.experiments.settings import TARGETS, FlowSettings
+from filvm.experiments.ablations import ablation_name, variants
+from filvm.experiments.catalogue import ABLATION_STUDIES
+from filvm.experiments.settings import TARGETS, FilvmRecipe, FlowSettings, as_reported
 from filvm.experiments.tasks import with_known
 from filvm.runs.experiment import checked_settings
 
@@ -113,3 +117,30 @@ def test_a_setting_out_of_its_range_is_one_sentence_and_nothing_is_written(
     assert err.startswith(f"filvm: {name}: {setting} ")
     assert "; expected " in err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_amendment_alone_is_the_reports_recipe_and_its_weight_in_the_reports_terms():
+    ours = FilvmRecipe(attribute_weights=(20.0, 40.0), swap_weight=50.0, independence_weight=100.0)
+    reported = as_reported(ours, beta=0.1, scaling=3.0)
+    found = variants(reported, ours, labels=True)
+    swap = found["with swap consistency alone"]
+    assert swap == replace(reported, swap_weight=2.5)  # 50 / 20 * 1
+    assert found["with independence alone"] == replace(reported, independence_weight=5.0)
+    assert found["with ordered softmax alone"] == replace(reported, ordered_softmax=True)
+    assert found["numbers not scaled"] == replace(reported, scaling=1.0)
+    assert found["without swap consistency"] == replace(ours, swap_weight=0.0)
+
+
+def test_a_number_has_the_weight_of_the_scaling_and_no_ordered_softmax():
+    ours = FilvmRecipe(attribute_weights=(50.0, 50.0), swap_weight=25.0)
+    found = variants(as_reported(ours, beta=0.1, scaling=3.0), ours, labels=False)
+    assert found["with swap consistency alone"].swap_weight == 9.0  # 25 / 50 * 2 * 3^2
+    assert not [name for name in found if "ordered softmax" in name]
+
+
+def test_all_variants_of_a_data_set_are_shortened_by_the_same_factor():
+    for data, study in ABLATION_STUDIES.items():
+        for variant, full in study.variants.items():
+            short = ABLATIONS[ablation_name(data, variant, 2)].profiles["full"]
+            changes = {"epochs": 4, "seed": 2, **study.changes}
+            assert short == replace(full, steps=full.steps // study.divisor, **changes)

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,7 @@ from filvm.experiments import (
     run_experiment,
     train_with_needs,
 )
-from filvm.experiments.catalogue import ablation_name
-from filvm.report.ablations import ablations_table, draw_ablations
+from filvm.experiments.ablations import ablation_name
 from filvm.report.beyond import draw_beyond
 from filvm.report.figures import FIGURES, draw
 from filvm.report.publish import publish
@@ -90,23 +90,14 @@ def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_pat
         assert of_way_back["latents"] < 1e-3
 
 
-def test_ablations_are_a_table_of_every_variant_and_seed(trained_runs, tmp_path):
-    chosen = ("ILVM", "side information of 100 digits")
-    names = [ablation_name(variant, seed) for variant in chosen for seed in (0, 1)]
-    for name in names:
-        train_with_needs(name, trained_runs)
-    table = ablations_table(trained_runs, names)
-    assert list(table["variant"]) == [chosen[0]] * 2 + [chosen[1]] * 2
-    assert list(table["seed"]) == [0, 1, 0, 1]
-    assert table["digit on request"].isna().tolist() == [True, True, False, False]
-    numbers = table.drop(columns=["variant", "seed"])
-    assert not numbers.iloc[0].equals(numbers.iloc[1])  # another seed, another lens
-    settings = trained_runs.run(names[3]).config()["settings"]
-    assert (settings["known"], settings["seed"]) == (100, 1)
-
-    draw_ablations(table.assign(variant=["FILVM, ours"] * 2 + ["other"] * 2), tmp_path)
-    assert (tmp_path / "ablations.png").stat().st_size > 5_000
-    assert "| other " in (tmp_path / "ablations.md").read_text("utf-8")
+def test_an_ablation_is_trained_with_its_variant_and_its_seed(trained_runs):
+    found = []
+    for seed in (0, 1):
+        name = ablation_name("mnist", "side information of 100 digits", seed)
+        found.append(train_with_needs(name, trained_runs)["test"])
+        settings = trained_runs.run(name).config()["settings"]
+        assert (settings["known"], settings["seed"]) == (100, seed)
+    assert found[0] != found[1]
 
 
 def test_what_was_not_made_from_mnist_is_not_published(trained_runs, tmp_path):
@@ -127,9 +118,17 @@ def test_what_a_complete_run_made_is_published(tmp_path):
         publish(workspace, docs, notebooks)
     made = {"RESULTS.md": docs / "RESULTS.md", "notebooks/one.ipynb": notebooks / "one.ipynb"}
     made |= {f"figures/{name}.png": docs / "figures" / f"{name}.png" for name in FIGURES}
+    pages = {
+        "ablations/ablations.md": "![a figure](one.png) and ![another](two.png)",
+        "ablations/ablations.csv": "",
+        "ablations/one.png": "",
+        "ablations/two.png": "",
+    }
+    made |= {name: docs / Path(name).name for name in pages}
     for name in made:
         (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (workspace.folder / name).write_text(f"what was made of {name}")
+        text = pages.get(name, f"what was made of {name}")
+        (workspace.folder / name).write_text(text)
     assert set(publish(workspace, docs, notebooks)) == set(made.values())
     for name, copy in made.items():
-        assert copy.read_text() == f"what was made of {name}"
+        assert copy.read_text() == (workspace.folder / name).read_text()

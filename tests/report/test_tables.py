@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from filvm.experiments import EXPERIMENTS, RunError
-from filvm.report.ablations import MEASURES, ablations_markdown
 from filvm.report.beyond import ERRORS, LINES, comparison_table, morpho_table
 from filvm.report.results import results_rows, results_table
 from filvm.report.tables import markdown_table, text_of, value_at
@@ -26,11 +25,6 @@ def test_every_path_of_the_results_leads_to_a_value(trained_runs):
     for name in names:
         table = results_table(trained_runs, name)
         assert not table.isin(["-", "nan", ""])[["what", "ours"]].any(axis=None)
-
-
-def test_every_path_of_the_ablations_leads_to_a_number(trained_runs):
-    metrics = trained_runs.run("filvm-mnist").metrics()
-    assert all(np.isfinite(value_at(metrics, path)) for path in MEASURES.values())
 
 
 def test_every_path_beyond_the_report_leads_to_a_number(trained_runs):
@@ -75,15 +69,6 @@ def test_a_cell_of_markdown_keeps_its_text_and_its_column():
     assert cells(lines[0]) == ["what", "value"]
     assert cells(lines[2].replace("\\|", "¦")) == ["q(z*¦z)", "0.10"]
     assert cells(lines[3]) == ["x", "1e-4"]
-
-
-def test_ablations_have_mean_and_deviation_and_a_dash_where_nothing_is_measured():
-    table = pd.DataFrame(
-        {"variant": ["b", "b", "a", "a"], "seed": [0, 1] * 2, "m": [1.0, 3.0] + [np.nan] * 2}
-    )
-    lines = ablations_markdown(table).splitlines()
-    assert cells(lines[-2]) == ["b", "2.000 ± 1.414"]
-    assert cells(lines[-1]) == ["a", "-"]
 
 
 def test_a_level_that_a_short_training_does_not_reach_is_not_comparable(trained_runs):
