@@ -216,14 +216,15 @@ def study_markdown(data: str, table: pd.DataFrame, profile: str) -> str:
     study, measures = ABLATION_STUDIES[data], MEASURES[data]
     seeds = table["seed"].nunique()
     ours = ABLATIONS[ablation_name(data, OURS, 0)].profiles[profile]
-    limited = ours.train_limit and ours.train_limit != study.variants[OURS].train_limit
-    only = f" All use the first {ours.train_limit:,} {study.samples} only." if limited else ""
+    full = study.variants[OURS]
+    limited = ours.train_limit and ours.train_limit != full.train_limit
+    only = f" All use the first {ours.train_limit:,} {study.samples}." if limited else ""
     found = effects(without_signs(table), measures)
     parts = [
         f"## {study.title}",
         f"{seeds} seed{'s' * (seeds > 1)} of {len(study.variants)} recipes. Ours has "
-        f"{ours.steps:,} steps of {ours.batch_size} samples; its full training has "
-        f"{study.variants[OURS].steps:,}.{only}",
+        f"{ours.steps:,} steps of {ours.batch_size} samples; its full training has {full.steps:,} "
+        f"of {full.batch_size}.{only} Measured on {ours.test_limit:,} test {study.samples}.",
         table_markdown(without_signs(table), measures),
         f"![Every recipe and seed on {study.title}]({figure_name(data)})",
     ]

@@ -19,7 +19,6 @@ LENS = "invertible-words"  # of the figures
 NAMES = {"en": "English", "fr": "French", "de": "German", "es": "Spanish", "it": "Italian"}
 ASKED_LENGTHS = range(3, 13)
 MORPHED = ("window", "parapluie", "freundschaft", "corazon", "finestra")
-FIGURES = ("words_map", "words_asked", "words_morphing")
 WORDS_INTRODUCTION = """## Words of five languages
 
 The report leaves texts to the future. `TextVAE` maps words of 3 to 12 letters to 24 numbers and
