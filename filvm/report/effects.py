@@ -62,10 +62,12 @@ class Change:
     @property
     def counts(self) -> bool:
         """Whether it exceeds twice the spread and what matters; no, if the spread is unknown."""
-        return abs(self.size) > max(2.0 * self.spread, self.measure.matters)
+        size = abs(self.size)  # nothing exceeds a spread that is nan
+        return size > 2.0 * self.spread and size > self.measure.matters
 
     @property
     def improves(self) -> bool:
+        """Whether the change goes in the better direction."""
         return self.size * self.measure.better > 0
 
     def text(self) -> str:
