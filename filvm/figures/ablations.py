@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 COLOURS = ("#0072b2", "#b24a00")  # of the references
 OTHER = "#3f4a5a"
-COLUMNS = 5
+MOST_COLUMNS = 5
 
 
 def ablations_figure(
@@ -30,9 +30,10 @@ def ablations_figure(
     colours = dict.fromkeys(variants, OTHER)
     for colour, (reference, compared) in zip(COLOURS, references.items(), strict=False):
         colours |= dict.fromkeys((reference, *compared), colour)
-    rows = -(-len(measures) // COLUMNS)
+    rows = -(-len(measures) // MOST_COLUMNS)
+    columns = -(-len(measures) // rows)
     figure = Figure(figsize=(9.0, 0.4 + rows * (0.75 + 0.17 * len(variants))), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False)
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axis in axes.flat[len(measures) :]:
         axis.set_axis_off()
     for axis, measure in zip(axes.flat, measures, strict=False):
@@ -48,7 +49,7 @@ def ablations_figure(
         better = "lower" if measure in lower else "higher"
         axis.set_title(f"{textwrap.fill(measure, 20)}\n({better} is better)", fontsize=7.5)
         axis.tick_params(labelsize=7, length=2)
-        axis.locator_params(axis="x", nbins=4)
+        axis.locator_params(axis="x", nbins=3)
         axis.grid(axis="y", lw=0.3)
         axis.margins(x=0.12)
     axes[0, 0].set_yticks(range(len(variants)), variants)  # for all panels, which share it
