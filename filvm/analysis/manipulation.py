@@ -89,12 +89,40 @@ def digits_on_request(
         num_per_digit: images per digit.
         seed: seed of the draws.
     """
+    requests = digit_requests(
+        digit_coordinates,
+        latent_dim,
+        dimension=dimension,
+        num_per_digit=num_per_digit,
+        seed=seed,
+    )
+    images = generate(requests.reshape(-1, latent_dim))
+    return requested_digits(images, predict_digit, len(requests))
+
+
+def digit_requests(
+    digit_coordinates: np.ndarray,
+    latent_dim: int,
+    *,
+    dimension: int = 0,
+    num_per_digit: int = 1000,
+    seed: int = 0,
+) -> np.ndarray:
+    """The z* of `digits_on_request`, [classes, num_per_digit, latent_dim]."""
     digit_coordinates = np.asarray(digit_coordinates)
-    classes = np.repeat(np.arange(len(digit_coordinates)), num_per_digit)
-    z_star = np.random.default_rng(seed).standard_normal((len(classes), latent_dim))
-    z_star[:, dimension] = digit_coordinates[classes]
-    counts = np.zeros((len(digit_coordinates),) * 2, int)
-    np.add.at(counts, (classes, _classes(predict_digit, generate(z_star))), 1)
+    shape = (len(digit_coordinates), num_per_digit, latent_dim)
+    z_star = np.random.default_rng(seed).standard_normal(shape)
+    z_star[:, :, dimension] = digit_coordinates[:, np.newaxis]
+    return z_star
+
+
+def requested_digits(
+    images: np.ndarray, predict_digit: Measure, num_classes: int
+) -> DigitsOnRequest:
+    """Compare images of requests, as many of each class in order, with the digits they show."""
+    classes = np.repeat(np.arange(num_classes), len(images) // num_classes)
+    counts = np.zeros((num_classes, num_classes), int)
+    np.add.at(counts, (classes, _classes(predict_digit, images)), 1)
     return DigitsOnRequest(counts)
 
 
@@ -115,7 +143,7 @@ class Sweep:
         `strictly_increasing`: share of sweeps in which every step increases the measure; nan (the
         thickness of a blank image) is no increase. `digit_kept`: share of images with the requested
         digit. `lowest`, `highest`: range of the measure, mean over the rests. `reached_by_all`: the
-        range that all digits reach.
+        range that all digits reach. `sweeps_per_digit`: number of rests.
         """
         increasing = np.all(np.diff(self.measured, axis=-1) > 0, axis=-1).mean(axis=1)
         requested = np.arange(len(self.digits))[:, None, None]
@@ -130,6 +158,7 @@ class Sweep:
             "lowest_per_digit": _nan_to_none(lowest),
             "highest_per_digit": _nan_to_none(highest),
             "reached_by_all": _nan_to_none(np.array([lowest.max(), highest.min()])),
+            "sweeps_per_digit": self.digits.shape[1],
         }
 
 
@@ -149,7 +178,7 @@ def sweep_every_digit(
     Args:
         measure: images [n, ...] -> the attribute of `dimension` [n].
         digit_coordinates: coordinate of each class on `digit_dimension`, [classes].
-        values: increasing coordinates on `dimension`, [v].
+        values: coordinates on `dimension` [v], in the direction in which the attribute rises.
         rests: the other dimensions, [r, d]: `np.zeros((1, d))` as in Figure 10, draws from the
             prior, or real samples.
         digit_dimension: the dimension of the digit.

@@ -114,6 +114,17 @@ def predict_digit(oracle: keras.Model, images: np.ndarray) -> np.ndarray:
     return _predict(oracle, images, "digit").argmax(axis=1)
 
 
+def digit_features(oracle: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return the inputs of the oracle's last layer for digits, [n, features].
+
+    Args:
+        oracle: a digit oracle or a rotation oracle.
+        images: as for `predict_digit`.
+    """
+    features = keras.Model(oracle.input, {"features": oracle.get_layer("digit").input})
+    return _predict(features, images, "features")
+
+
 def predict_rotation(oracle: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return the predicted rotations in degrees, counter-clockwise positive, float64 [n].
 

@@ -24,16 +24,19 @@ import tensorflow as tf
 from filvm.analysis import disentanglement
 from filvm.analysis.correlation import spearman
 from filvm.analysis.disentanglement import disentanglement_report
+from filvm.analysis.diversity import diversity_by_class
 from filvm.analysis.manipulation import (
     change_digit,
     digit_and_value_on_request,
-    digits_on_request,
+    digit_requests,
+    requested_digits,
     sweep_every_digit,
 )
-from filvm.analysis.oracles import predict_digit, predict_rotation
+from filvm.analysis.oracles import digit_features, predict_digit, predict_rotation
 from filvm.analysis.reconstruction import squared_errors
 from filvm.analysis.round_trip import round_trip_report
 from filvm.analysis.sequences import decoded_attributes, moved_shares, sequence_errors
+from filvm.analysis.sweeps import digits_in_sweeps, samples_of_each_digit, sweep_samples
 from filvm.data import (
     MORPHOMETRICS,
     Categorical,
@@ -57,6 +60,8 @@ Samples = tuple[np.ndarray, dict[str, np.ndarray]]  # latents [n, d], and attrib
 MOST_COPIES = 16  # distorted copies of each of few digits, for a lens
 PASSES_PER_COPY = 16  # a short training gets fewer copies
 SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*_1: 99.7 % of the prior
+DIGIT_SWEEP = (np.arange(30) + 0.5) / 30  # of z*_0: quantiles of its own distribution
+DIVERSE = 1000  # images of a digit, at most, whose diversity is measured
 ASKED_ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees
 SEQUENCE_RANGES = {**TABLE_1, "final": (3, 2450)}
 # The measures that AR-VAE is judged by, and its values (Pati and Lerch 2020, table 2).
@@ -107,7 +112,7 @@ def encode_images(vae: VAE, images: np.ndarray, batch: int = 10_000) -> np.ndarr
 
 
 def code_measures(lens: Lens, z: np.ndarray, factors: dict[str, np.ndarray]) -> dict[str, Any]:
-    """All measures of z*: of the centres that `infer` returns, and of draws.
+    """All measures of z*: of the centres that `infer` returns, and of draws; in own directions.
 
     `codes` are the centres, which people read and change; `sampled_codes` are drawn from
     q(z*|z, s), as the objective uses z*: a centre may hide in its digits what the posterior's noise
@@ -116,6 +121,7 @@ def code_measures(lens: Lens, z: np.ndarray, factors: dict[str, np.ndarray]) -> 
     owns = lens.heads[0].dimension is not None
     assigned = lens.assigned() if owns else None
     codes = {"codes": lens.infer(z), "sampled_codes": lens.infer(z, sampled=True)}
+    codes = {name: z_star * lens.directions() for name, z_star in codes.items()}
     report = joblib.delayed(disentanglement_report)
     # The readers release Python's lock while they learn, so threads run in parallel.
     reports = joblib.Parallel(n_jobs=len(codes), prefer="threads")(
@@ -272,9 +278,60 @@ class DigitTask:
                 attributes[name].append(new.astype(values.dtype))
         return np.concatenate(parts), {n: np.concatenate(v) for n, v in attributes.items()}
 
-    def read_digit(self, run: Run) -> Callable[[np.ndarray], np.ndarray]:
-        """images -> the digits that the oracle reads."""
-        return partial(predict_digit, run.workspace.run(self.oracle).model())
+    def asked_digits(
+        self, run: Run, model: LensPipeline, images: np.ndarray, labels: np.ndarray
+    ) -> dict[str, Any]:
+        """Measures of digits that z*_0 makes, as the oracle reads them.
+
+        Args:
+            run: of the lens.
+            model: VAE and lens, in which the digit owns dimension 0.
+            images: real test images, float32 [n, 28, 28, 1].
+            labels: their digits, [n].
+
+        Returns:
+            `on_request`: the agreement, where the other dimensions are drawn. `diversity`: these
+            images against real test images, beside real training images and their reconstructions
+            by the VAE, which show what can be reached. `digits_in_sweeps`: how many digits appear
+            while z*_0 runs over its own range.
+        """
+        lens, oracle = model.lens, run.workspace.run(self.oracle).model()
+        read_digit = partial(predict_digit, oracle)
+        count = max(len(images) // 10, 1)
+        places = lens.coordinate("digit", np.arange(10))
+        requests = digit_requests(places, lens.latent_dim, num_per_digit=count)
+        asked = model.decode(requests.reshape(-1, lens.latent_dim))
+        z_star, rows = model.encode(images), samples_of_each_digit(labels)
+        real = [images[of_digit] for of_digit in samples_of_each_digit(labels, most=DIVERSE)]
+        others = self._training_images_by_digit(run.workspace, len(real[0]))
+        return {
+            "on_request": requested_digits(asked, read_digit, 10).summary(),
+            "diversity": diversity_by_class(
+                partial(digit_features, oracle),
+                real,
+                {
+                    "requested": asked.reshape(10, count, *asked.shape[1:]),
+                    "real": others,
+                    "reconstructed": [model.vae.reconstruct(part) for part in others],
+                },
+            ),
+            "digits_in_sweeps": digits_in_sweeps(
+                model.decode,
+                read_digit,
+                z_star[rows.ravel()],
+                np.quantile(z_star[:, 0], DIGIT_SWEEP),
+            ),
+        }
+
+    def _training_images_by_digit(self, workspace: Workspace, count: int) -> list[np.ndarray]:
+        """`count` training images of every digit, evenly spread, float32 [count, 28, 28, 1]."""
+        digits = self.load(workspace)
+        labels, parts = digits.train_known["digit"], []
+        for digit in range(10):
+            rows = np.flatnonzero(labels == digit)
+            rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+            parts.append(to_float(digits.train_images[rows]))
+        return parts
 
 
 class MnistTask(DigitTask):
@@ -313,29 +370,27 @@ class MnistTask(DigitTask):
         self, run: Run, model: LensPipeline, images: np.ndarray, known: dict[str, np.ndarray]
     ) -> dict[str, Any]:
         """Digits on request; thickness swept at every digit; real samples changed."""
-        lens, read_digit = model.lens, self.read_digit(run)
+        lens, labels = model.lens, known["digit"]
+        read_digit = partial(predict_digit, run.workspace.run(self.oracle).model())
         places = lens.coordinate("digit", np.arange(10))
-        rest = np.zeros((1, lens.latent_dim))
-        sweep = sweep_every_digit(model.decode, stroke_thickness, read_digit, places, SWEEP, rest)
+        z_star, values = model.encode(images), SWEEP * lens.directions()[1]
+        rest, rows = np.zeros((1, lens.latent_dim)), samples_of_each_digit(labels)
+        judges = stroke_thickness, read_digit
+        from_origin = sweep_every_digit(model.decode, *judges, places, values, rest)
+        sweep = sweep_samples(model.decode, *judges, z_star[rows], values)
         changed = change_digit(
             model.decode,
             stroke_thickness,
             read_digit,
-            model.encode(images),
-            known["digit"],
+            z_star,
+            labels,
             known["thickness"],
             places,
         )
-        asked = digits_on_request(
-            model.decode,
-            read_digit,
-            places,
-            lens.latent_dim,
-            num_per_digit=max(len(images) // 10, 1),
-        )
         return {
-            "on_request": asked.summary(),
+            **self.asked_digits(run, model, images, labels),
             "thickness_sweep": sweep.summary(),
+            "thickness_sweep_from_origin": from_origin.summary(),
             "changed_digit": changed.summary(),
         }
 
@@ -381,7 +436,11 @@ class RotatedTask(DigitTask):
         return LensMetrics(
             test,
             run.training_seconds(),
-            {"on_request": asked.summary(), "changed_digit": changed.summary()},
+            {
+                **self.asked_digits(run, model, to_float(images), known["digit"]),
+                "on_request": asked.summary(),
+                "changed_digit": changed.summary(),
+            },
             round_trip_report(model, z, known, {"rotation": -angles}),
         )
 
@@ -471,7 +530,8 @@ class SequenceTask:
         test = {
             **code_measures(lens, z, known),
             "spearman": {
-                name: list(map(float, row)) for name, row in spearman(z_star, every).items()
+                name: list(map(float, row))
+                for name, row in spearman(z_star * lens.directions(), every).items()
             },
             "moved": moved_shares(decoded, SEQUENCE_RANGES, centre),
             "moved_elsewhere": moved_shares(decoded, SEQUENCE_RANGES, rests),

@@ -18,6 +18,7 @@ from filvm.analysis.manipulation import (
     sweep_every_dimension,
     traverse,
 )
+from filvm.analysis.sweeps import digits_in_sweeps, samples_of_each_digit, sweep_samples
 
 D = 4
 COORDINATES = norm.ppf((np.arange(10) + 0.5) / 10)
@@ -205,3 +206,34 @@ def test_effects_are_shares_of_the_range_of_each_attribute():
 def test_an_oracle_that_returns_scores_is_refused():
     with pytest.raises(TypeError, match=r"predict_digit returned float64 \[10, 2\]"):
         digits_on_request(generate, lambda images: images, COORDINATES, D, num_per_digit=1)
+
+
+def test_sweeps_from_real_samples_keep_everything_else():
+    z_star = Z_STAR[:30].reshape(10, 3, D).copy()
+    z_star[:, :, 0] = COORDINATES[:, None]
+    values = np.linspace(-2, 2, 9)
+    found = plain(sweep_samples(generate, thickness, predict_digit, z_star, values))
+    assert found["sweeps_per_digit"] == 3
+    assert found["strictly_increasing"] == found["digit_kept"] == 1.0
+    assert found["reached_by_all"] == pytest.approx([1.5, 3.5])
+    # An axis that points the other way is swept in its own direction.
+    falling = sweep_samples(
+        lambda z_star: generate(z_star * [1, -1, 1, 1]), thickness, predict_digit, z_star, -values
+    )
+    assert plain(falling)["strictly_increasing"] == 1.0
+
+
+def test_the_same_number_of_samples_of_each_digit_starts_sweeps():
+    digits = np.repeat(np.arange(10), [5, 3, *[9] * 8])
+    rows = samples_of_each_digit(digits, most=4)
+    assert rows.shape == (10, 3)
+    np.testing.assert_array_equal(digits[rows], np.repeat(np.arange(10)[:, None], 3, axis=1))
+
+
+def test_the_digits_that_appear_in_sweeps_are_counted():
+    found = digits_in_sweeps(generate, predict_digit, Z_STAR[:50], COORDINATES)
+    assert found == {"from_origin": 10, "mean": 10.0, "all_ten": 1.0, "samples": 50}
+    spoilt = Z_STAR[:50, 2] > 1.0  # these show nothing but zeros
+    found = digits_in_sweeps(entangled, predict_digit, Z_STAR[:50], COORDINATES)
+    assert found["all_ten"] == pytest.approx(1 - spoilt.mean())
+    assert found["mean"] == pytest.approx(10 - 9 * spoilt.mean())
