@@ -101,12 +101,13 @@ $(call figures,figure_07): $(call done,ilvm-mnist filvm-mnist-report filvm-mnist
 $(call figures,figure_08 figure_A7): $(call done,filvm-mnist-r-report filvm-mnist-r)
 $(call figures,figure_09 figure_12): \
 	$(call done,filvm-sequences-report filvm-sequences-start-step filvm-sequences)
-$(call figures,figure_10): $(call done,filvm-mnist oracles-mnist)
+$(call figures,figure_10): $(call done,filvm-mnist-report filvm-mnist oracles-mnist)
 $(call figures,figure_11): $(call done,filvm-mnist-r-report filvm-mnist-r oracles-mnist-r)
-$(call figures,figure_B1 figure_B3): $(call done,filvm-mnist)
+$(call figures,figure_B1): $(call done,filvm-mnist)
+$(call figures,figure_B3): $(call done,filvm-mnist-report filvm-mnist)
 $(call figures,figure_B4): $(call done,filvm-sequences-report filvm-sequences)
 $(call figures,figure_A5 figure_A6): $(call done,filvm-mnist-r)
-$(call figures,figure_A8): $(call done,ilvm-mnist)
+$(call figures,figure_A8): $(call done,ilvm-mnist filvm-mnist-r-report)
 
 # One process draws all figures and writes the table: it imports TensorFlow once.
 $(RUNS)/RESULTS.md: $(call done,$(REPORT))

@@ -6,11 +6,13 @@ Models come from `workspace.run(name).model()`, test samples from `filvm.data`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from filvm.analysis.correlation import spearman
 from filvm.analysis.manipulation import (
@@ -20,7 +22,6 @@ from filvm.analysis.manipulation import (
     sweep_every_dimension,
     traverse,
 )
-from filvm.analysis.mutual_information import most_informative_dimensions
 from filvm.analysis.oracles import predict_digit, predict_rotation
 from filvm.analysis.round_trip import changed_and_back, observations
 from filvm.analysis.sequences import decoded_attributes
@@ -132,26 +133,29 @@ def _image_clouds(
 ) -> list[Cloud]:
     """Images in two dimensions of z*: the two that belong to the factors (a label, a number).
 
-    In a lens without such dimensions (ILVM), the most informative ones are taken.
+    Of a lens without such dimensions (ILVM), the ones that its metrics name are taken: the most
+    informative ones. Each number rises along its axis.
     """
     clouds = []
     label, number = factors
     for name, title in titles.items():
         run = workspace.run(name)
         model = run.model()
-        z_star = model.encode(to_float(images))
-        try:
+        directions = model.lens.directions()
+        z_star = model.encode(to_float(images)) * directions
+        owned = model.lens.heads[0].dimension is not None
+        chosen = "" if owned else " (most informative)"
+        if owned:
             x, y = (model.lens.dimension(factor) for factor in factors)
-            chosen = ""
-        except ValueError:
-            x, y = most_informative_dimensions(z_star, factors).values()
-            chosen = " (most informative)"
-        alignment = run.metrics()["test"]["codes"]["alignment"]
+        measured = run.metrics()["test"]["codes"]
+        if not owned:
+            x, y = (measured["assigned"][factor] for factor in factors)
+        alignment = measured["alignment"]
         notes = [
             f"{label} read from z*[{x}]: {alignment[label]['accuracy']:.3f}",
-            f"Spearman with z*[{y}]: {alignment[number]['spearman']:.2f}",
+            f"Spearman with {_axis_name(directions, y)}: {alignment[number]['spearman']:.2f}",
         ]
-        labels = f"z*[{x}]{chosen}", f"z*[{y}]{chosen}"
+        labels = [f"{_axis_name(directions, i)}{chosen}" for i in (x, y)]
         clouds.append(Cloud(title, z_star[:, x], z_star[:, y], *labels, notes))
     return clouds
 
@@ -159,36 +163,60 @@ def _image_clouds(
 def sequence_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[Cloud], Arrays]:
     """Figure 9: z*[0] and z*[1] of test sequences for each experiment, z*[2] and z*[3] of the last.
 
-    The notes are Spearman's correlations of both dimensions with each attribute.
+    The notes are Spearman's correlations of both dimensions with each attribute; in the last row
+    also R^2 of each owned attribute, as strong readers predict it from all dimensions but its own:
+    two dimensions together may hold what neither is correlated with.
     """
     test = trained_splits(workspace).test[:10_000]
     attributes = sequence_attributes(test, tuple(SEQUENCE_RANGES))
     clouds = []
     for name, title in titles.items():
-        z_star = workspace.run(name).model().encode(test)
-        clouds.append(_sequence_cloud(title, z_star, (0, 1), attributes))
-    clouds.append(_sequence_cloud("the same", z_star, (2, 3), attributes))
-    return clouds, attributes
+        run = workspace.run(name)
+        model = run.model()
+        directions = model.lens.directions()
+        z_star = model.encode(test) * directions
+        clouds.append(_sequence_cloud(title, z_star, (0, 1), attributes, directions))
+    last = _sequence_cloud("the same", z_star, (2, 3), attributes, directions)
+    leakage = run.metrics()["test"]["codes"]["leakage"]
+    notes = [
+        f"{note}\n$R^2$ without its own z*: {leakage[name]['r2']:.2f}" if name in leakage else note
+        for name, note in zip(attributes, last.notes, strict=True)
+    ]
+    return [*clouds, replace(last, notes=notes)], attributes
+
+
+def _axis_name(directions: np.ndarray, dimension: int) -> str:
+    """Of an axis that is drawn in the direction in which its number rises."""
+    return f"z*[{dimension}]" if directions[dimension] > 0 else f"−z*[{dimension}]"
 
 
 def _sequence_cloud(
-    title: str, z_star: np.ndarray, shown: tuple[int, int], attributes: Arrays
+    title: str,
+    z_star: np.ndarray,
+    shown: tuple[int, int],
+    attributes: Arrays,
+    directions: np.ndarray,
 ) -> Cloud:
     rho = spearman(z_star[:, shown], attributes).values()
     # Adding 0 takes the sign from a zero of two decimals.
     pairs = [(round(x, 2) + 0.0, round(y, 2) + 0.0) for x, y in rho]
     notes = [f"$\\rho_x = {x:.2f}$   $\\rho_y = {y:.2f}$" for x, y in pairs]
-    return Cloud(title, *z_star[:, shown].T, *(f"z*[{i}]" for i in shown), notes)
+    names = (_axis_name(directions, i) for i in shown)
+    return Cloud(title, *z_star[:, shown].T, *names, notes)
 
 
 # Figures 10, 11 and B3: digits generated on a grid of two dimensions of z*.
 
 
-def thickness_grid(workspace: Workspace) -> Arrays:
-    """Figure 10: every digit at each value of `SWEEP` of z*[1]; fields of `figures.Grid`."""
+def thickness_grid(workspace: Workspace, name: str) -> Arrays:
+    """Figure 10: every digit at each value of `SWEEP` of z*[1]; fields of `figures.Grid`.
+
+    The rows go upwards in the direction in which thickness rises.
+    """
     oracle = workspace.run("oracles-mnist").model()
-    model = workspace.run("filvm-mnist").model()
-    return _grid(model, SWEEP, stroke_thickness, partial(predict_digit, oracle))
+    model = workspace.run(name).model()
+    values = SWEEP * model.lens.directions()[1]
+    return _grid(model, values, stroke_thickness, partial(predict_digit, oracle))
 
 
 def rotation_grid(workspace: Workspace, name: str) -> Arrays:
@@ -218,24 +246,38 @@ def _grid(model: Any, y_values: np.ndarray, measure: Measure, read_digit: Measur
     }
 
 
-def latent_map(workspace: Workspace, size: int = 25) -> tuple[np.ndarray, np.ndarray]:
-    """Figure B3: images [size, size, 28, 28] over z*[0] and z*[1], and their values [size]."""
-    model, values = workspace.run("filvm-mnist").model(), np.linspace(-3, 3, size)
-    points = plane(model.lens.latent_dim, values, values)
+def latent_map(workspace: Workspace, name: str, size: int = 20) -> Arrays:
+    """Figure B3: digits over z*[0] and z*[1]; fields of `figures.LatentMap`.
+
+    The columns are at the prior's quantiles (k + 1/2) / size: with 20, each digit whose classes are
+    in order has two, and none lies on a border of classes. The rows run from -3 to 3, upwards in
+    the direction in which thickness rises.
+    """
+    model = workspace.run(name).model()
+    x_values = ndtri((np.arange(size) + 0.5) / size)
+    y_values = np.linspace(-3, 3, size) * model.lens.directions()[1]
+    points = plane(model.lens.latent_dim, x_values, y_values)
     images = model.decode(points.reshape(size * size, -1))
-    return images.reshape(size, size, *images.shape[1:3]), values
+    images = images.reshape(size, size, *images.shape[1:3])
+    return {"images": images, "x_values": x_values, "y_values": y_values}
 
 
 # Figures 12 and B4: sequences generated while one dimension of z* is swept.
 
 
 def effects(workspace: Workspace, name: str, points: int = 41) -> Effects:
-    """Figure 12: all attributes while each dimension runs from -2 to 2, the others 0."""
+    """Figure 12: all attributes while each dimension runs from -2 to 2, the others 0.
+
+    The attributes are in the report's order.
+    """
     model = workspace.run(name).model()
     return sweep_every_dimension(
         lambda z_star: decoded_attributes(*model.decode(z_star)),
         np.linspace(-2.0, 2.0, points),
-        SEQUENCE_RANGES,
+        {
+            attribute: SEQUENCE_RANGES[attribute]
+            for attribute in ("start", "final", "step", "length")
+        },
         model.lens.latent_dim,
     )
 

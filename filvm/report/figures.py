@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from filvm.data.mnist import SAMPLE_NOTICE, SAMPLE_SOURCE
+from filvm.data.side_information import attributes_to_config
 from filvm.figures.architectures import (
     architecture_figure,
     model_diagram,
@@ -33,6 +34,7 @@ from filvm.figures.graphical_models import graphical_model_figure, lens_circles,
 from filvm.figures.latent_space import digit_latent_space_figure, sequence_latent_space_figure
 from filvm.figures.manipulation import (
     Grid,
+    LatentMap,
     digit_grid_figure,
     effects_figure,
     latent_map_figure,
@@ -51,6 +53,7 @@ from filvm.figures.sequences import (
 )
 from filvm.figures.thickness import thickness_columns_figure
 from filvm.files import replacing
+from filvm.lens import ILVM
 from filvm.report import arrays
 from filvm.report.tables import markdown_table
 from filvm.runs.workspace import Workspace
@@ -62,6 +65,7 @@ LENSES = {
     "filvm-mnist-report": "FILVM, the report's recipe",
     "filvm-mnist": "FILVM, ours",
 }
+PLAIN_LENSES = {name: title for name, title in LENSES.items() if name != "ilvm-mnist"}
 ROTATED_LENSES = {
     "filvm-mnist-r-report": "FILVM, the report's recipe",
     "filvm-mnist-r": "FILVM, ours",
@@ -166,9 +170,18 @@ def figure_a7(workspace: Workspace) -> Figure:
     )
 
 
-@figure("figure_A8", "generative model of the ILVM", "ilvm-mnist")
+@figure(
+    "figure_A8",
+    "generative model of the ILVM, with the sizes of MNIST-R as Figures A5 to A7",
+    "ilvm-mnist",
+    "filvm-mnist-r-report",
+)
 def figure_a8(workspace: Workspace) -> Figure:
-    lens = workspace.run("ilvm-mnist").model().lens
+    config = workspace.run("ilvm-mnist").model().lens.get_config()
+    rotated = workspace.run("filvm-mnist-r-report").model().lens
+    side_information = attributes_to_config(rotated.attributes)
+    sizes = {"latent_dim": rotated.latent_dim, "side_information": side_information}
+    lens = ILVM.from_config({**config, **sizes, "attribute_weights": None})
     return architecture_figure({"ILVM": model_diagram(lens.generative)})
 
 
@@ -288,9 +301,13 @@ def _two_lines(title: str) -> str:
 # Dimensions of z* set by hand: Figures 10, 11, 12, B3 and B4.
 
 
-@figure("figure_10", "every digit at every thickness, MNIST", "filvm-mnist", "oracles-mnist")
+@figure("figure_10", "every digit at every thickness, MNIST", *PLAIN_LENSES, "oracles-mnist")
 def figure_10(workspace: Workspace) -> Figure:
-    return digit_grid_figure([Grid("FILVM on MNIST", **arrays.thickness_grid(workspace))])
+    grids = [
+        Grid(title, **arrays.thickness_grid(workspace, name))
+        for name, title in PLAIN_LENSES.items()
+    ]
+    return digit_grid_figure(grids, y_label="z*[1], towards thicker digits")
 
 
 @figure("figure_11", "every digit at every rotation, MNIST-R", *ROTATED_LENSES, "oracles-mnist-r")
@@ -310,10 +327,13 @@ def figure_12(workspace: Workspace) -> Figure:
     )
 
 
-@figure("figure_B3", "the plane of digit and thickness", "filvm-mnist")
+@figure("figure_B3", "the plane of digit and thickness", *PLAIN_LENSES)
 def figure_b3(workspace: Workspace) -> Figure:
-    images, values = arrays.latent_map(workspace)
-    return latent_map_figure(images, values, values)
+    maps = [
+        LatentMap(title, **arrays.latent_map(workspace, name))
+        for name, title in PLAIN_LENSES.items()
+    ]
+    return latent_map_figure(maps)
 
 
 def figure_b4_text(workspace: Workspace) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from filvm.experiments import EXPERIMENTS
 from filvm.files import replacing
-from filvm.report.claims import claims_table
+from filvm.report.claims import VERDICTS, claims_table
 from filvm.report.figures import sample_note
 from filvm.report.tables import markdown_table, text_of, value_at
 from filvm.runs.workspace import Workspace
@@ -22,7 +22,9 @@ from filvm.runs.workspace import Workspace
 INTRODUCTION = """# Results, profile `{profile}`
 
 The values that the report (Nickerson, *Interpretable dimensionality reduction for high-dimensional
-and unstructured data*) gives, and those that this package measured on held-out data.
+and unstructured data*) gives, and those that this package measured on held-out data. `surpassed`:
+ours is better than the report's; `not reached`: it is not. The sign of an axis is a convention, so
+Spearman's correlations are along the direction in which a number rises on its own dimension.
 """
 
 
@@ -75,7 +77,7 @@ def results_markdown(workspace: Workspace) -> str:
             parts += [f"## {name}\n", *([f"**{note}**\n"] if note else []), f"{table}\n"]
     claims = claims_table(workspace)
     if len(claims):
-        parts += ["## Statements of the report\n", f"{markdown_table(claims)}\n"]
+        parts += ["## Statements of the report\n", f"{VERDICTS}\n", f"{markdown_table(claims)}\n"]
     return "\n".join(parts)
 
 

@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 from filvm.analysis.manipulation import Effects
 from filvm.figures.manipulation import (
     Grid,
+    LatentMap,
     digit_grid_figure,
     effects_figure,
     latent_map_figure,
@@ -67,15 +68,23 @@ def test_grids_stand_side_by_side_with_their_rows_measures_alone():
 
 
 def test_the_map_has_every_image_at_its_coordinates():
-    x_values, y_values = np.linspace(-3, 3, 4), np.linspace(-3, 3, 3)
+    x_values, y_values = np.array([-1.5, -0.5, 0.5, 1.5]), np.array([3.0, 0.0, -3.0])
     images = rng.random((3, 4, 5, 5))
-    figure = latent_map_figure(images, x_values, y_values)
+    maps = [LatentMap(title, images, x_values, y_values) for title in ("recipe", "ours")]
+    figure = latent_map_figure(maps)
+    assert [axis.get_title() for axis in figure.axes] == ["recipe", "ours"]
     (picture,) = figure.axes[0].images
     mosaic = np.asarray(picture.get_array())
     assert mosaic.shape == (15, 20)
-    np.testing.assert_array_equal(mosaic[10:, 5:10], images[0, 1])  # y = -3 is at the bottom
+    np.testing.assert_array_equal(mosaic[10:, 5:10], images[0, 1])  # the first row is at the bottom
     np.testing.assert_array_equal(mosaic[:5, 15:], images[2, 3])
-    assert picture.get_extent() == pytest.approx([-4.0, 4.0, -4.5, 4.5])
+    assert picture.get_extent() == pytest.approx([-0.5, 3.5, -0.5, 2.5])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "3.00",
+        "0.00",
+        "−3.00",
+    ]
+    np.testing.assert_array_equal(figure.axes[0].get_xticks(), [0, 1, 2, 3])
 
 
 def test_effects_are_drawn_for_every_dimension_attribute_and_model():
@@ -109,6 +118,19 @@ def test_sequences_are_drawn_one_line_each_and_their_ends_marked():
             assert sorted(drawn["s"]) == sorted([sequence[-1]] for sequence in group)
 
 
+def test_numbers_that_are_no_sequence_are_grey_and_named():
+    groups = [[[10, 20, 30], [320, 570, 980, 480]]]
+    figure = swept_sequences_figure({"FILVM,\nours": groups}, np.array([-3.0, 3.0]))
+    (axis,) = [axis for axis in figure.axes if axis.get_title()]
+    grey = [list(line.get_ydata()) for line in axis.lines if line.get_color() == "0.6"]
+    assert grey == [[320, 570, 980, 480]]
+    assert figure.get_supxlabel() == "no sequence (grey): ours, z*[0] = 3.0"
+    assert swept_sequences_text(groups).splitlines()[2:] == [
+        "10 20 30",
+        "320 570 980 480 (no sequence)",
+    ]
+
+
 def test_sequences_are_listed_as_the_report_lists_them():
     groups = [[[174.2, 197.6], [218]], [[52, 43, 41]]]
     assert swept_sequences_text(groups) == (
@@ -121,5 +143,5 @@ def test_figures_can_be_drawn():
     grid = Grid("ours", IMAGES, Y, MEASURED, DIGITS)
     digit_grid_figure([grid], title="t").canvas.draw()
     digit_grid_figure([grid, grid]).canvas.draw()
-    latent_map_figure(IMAGES, np.arange(10), Y, title="t").canvas.draw()
+    latent_map_figure([LatentMap("t", IMAGES, np.arange(10), Y)]).canvas.draw()
     swept_sequences_figure({"ours": [[[1, 2], [3]]]}, np.array([-3.0, 3.0])).canvas.draw()
