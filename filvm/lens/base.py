@@ -16,13 +16,15 @@ from filvm.data.columns import named_columns
 from filvm.data.side_information import (
     Categorical,
     Circular,
+    Continuous,
     attribute_values,
     owned_slices,
     stack_side_information,
 )
 from filvm.lens.attributes import decode_side_information, on_circle
-from filvm.lens.training import TrainableLens, check_at_least
+from filvm.lens.training import TrainableLens
 from filvm.serving.signatures import lens_signatures
+from filvm.vae.model import check_count
 
 CHUNK = 32768  # rows per call of a method on tensors, to limit memory
 
@@ -132,7 +134,7 @@ class Lens(TrainableLens):
 
         Returns:
             z* [n, latent_dim], of the lens's `precision`: float32, or float64 for an
-            `InvertibleLens`.
+            `InvertibleLens` and for latents far from 0.
 
         Raises:
             TypeError or ValueError that names the array and the row at fault.
@@ -219,6 +221,18 @@ class Lens(TrainableLens):
         """Name of the attribute -> its dimension, or two: the `assigned` of the measures."""
         own = {name: self.dimensions_of(name) for name in self.names}
         return {name: own[0] if len(own) == 1 else own for name, own in own.items()}
+
+    def directions(self) -> np.ndarray:
+        """1 or -1 for every dimension of z*: -1 where the number that owns it falls along it.
+
+        The sign of an axis is a convention, which a random start of the heads decides. Measures and
+        figures use z* times this, so that every number rises along its own axis.
+        """
+        directions = np.ones(self.latent_dim, self.precision)
+        for attribute, head in zip(self.attributes, self.heads, strict=True):
+            if isinstance(attribute, Continuous) and head.dimension is not None:
+                directions[head.dimension] = -1.0 if head.kernel.numpy()[0, 0] < 0 else 1.0
+        return directions
 
     def coordinate(self, name: str, value: Any) -> np.ndarray:
         """The z*_j at which attribute j has a value.
@@ -349,9 +363,9 @@ class Lens(TrainableLens):
             attributes, named: as in `manipulate`.
         """
         n = first_argument("n", n, named)
-        check_at_least("n", n, 1)
+        check_count("n", n, 1)
         rng = np.random.default_rng(self.seed if seed is None else seed)
-        z_star = rng.standard_normal((n, self.latent_dim), np.float32)
+        z_star = rng.standard_normal((n, self.latent_dim), np.float32).astype(self.precision)
         coordinates = self._coordinates(n, joined_attributes(attributes, named))
         z_star = np.where(np.isnan(coordinates), z_star, coordinates)
         return in_chunks(self.generate_tensors, z_star)

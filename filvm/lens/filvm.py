@@ -42,9 +42,10 @@ from filvm.lens.objective import (
     swap_attributes,
     swap_losses,
 )
-from filvm.lens.training import check_at_least, dense_layers
+from filvm.lens.training import dense_layers
 from filvm.vae.base import batch_noise, gaussian_log_likelihood, sample_gaussian
 from filvm.vae.model import batch_mean
+from filvm.vae.sizes import check_at_least, check_sizes
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class ILVM(Lens):
         **kwargs: Any,
     ) -> None:
         super().__init__(latent_dim, side_information, **kwargs)
-        check_at_least("num_flows", num_flows, 1)
+        check_sizes(num_flows=num_flows)
         check_at_least("beta", beta, 0)
         check_at_least("latent_variance", latent_variance, 1e-8)
         self.num_flows = num_flows
@@ -220,7 +221,7 @@ class ILVM(Lens):
     def batch_losses(
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        z = self.standardise(z)
+        z = tf.cast(self.standardise(z), tf.float32)
         scaling = self.attribute_mean, self.attribute_scale
         known = encode_side_information(self.attributes, side, *scaling)
         outputs = self.secondary_outputs(z)
@@ -257,15 +258,19 @@ class ILVM(Lens):
     def infer_tensors(
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
-        z = self.standardise(z)
+        z = tf.convert_to_tensor(z)
+        standard = tf.cast(self.standardise(z), tf.float32)
         scaling = self.attribute_mean, self.attribute_scale
         known = encode_side_information(self.attributes, side, *scaling)
-        encoded = fill_missing(self.attributes, known, self.secondary_outputs(z))
-        posterior = self.posterior(z, encoded)
-        return posterior.center() if seed is None else posterior.sample(seed)[0]
+        encoded = fill_missing(self.attributes, known, self.secondary_outputs(standard))
+        posterior = self.posterior(standard, encoded)
+        z_star = posterior.center() if seed is None else posterior.sample(seed)[0]
+        return tf.cast(z_star, z.dtype)
 
     def generate_tensors(self, z_star: tf.Tensor) -> tf.Tensor:
-        return self.restore(self.generative(z_star)[0])
+        z_star = tf.convert_to_tensor(z_star)
+        z = self.generative(tf.cast(z_star, tf.float32))[0]
+        return self.restore(tf.cast(z, z_star.dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {

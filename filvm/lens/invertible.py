@@ -36,10 +36,9 @@ from filvm.lens.objective import (
     swap_attributes,
     swap_losses,
 )
-from filvm.lens.training import check_at_least
 from filvm.vae.base import batch_noise
 from filvm.vae.model import batch_mean
-from filvm.vae.sizes import check_sizes
+from filvm.vae.sizes import check_at_least, check_sizes, size_list
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -104,12 +103,11 @@ class InvertibleLens(Lens):
         **kwargs: Any,
     ) -> None:
         super().__init__(latent_dim, side_information, latent_noise=latent_noise, **kwargs)
-        check_sizes(num_mixing=num_mixing, coupling_units=tuple(coupling_units))
-        check_sizes(attribute_units=tuple(attribute_units))
+        check_sizes(num_mixing=num_mixing, num_couplings=num_couplings)
         self.num_mixing = num_mixing
         self.num_couplings = num_couplings
-        self.coupling_units = list(coupling_units)
-        self.attribute_units = list(attribute_units)
+        self.coupling_units = size_list("coupling_units", coupling_units)
+        self.attribute_units = size_list("attribute_units", attribute_units)
         check_at_least("swap_weight", swap_weight, 0)
         self.swap_weight = swap_weight
         check_at_least("swap_warmup", swap_warmup, 0)
@@ -183,7 +181,7 @@ class InvertibleLens(Lens):
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         attributes = self.attributes
-        z = self.standardise(z)
+        z = tf.cast(self.standardise(z), tf.float32)
         z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
         z_star, log_det, logits = self.flow(z)
         scaling = self.attribute_mean, self.attribute_scale

@@ -19,6 +19,7 @@ from filvm.lens.base import Lens, first_argument
 from filvm.serving.signatures import Served, lens_signatures
 from filvm.vae.base import VAE
 from filvm.vae.batches import Inputs, checked_data, one_sentence
+from filvm.vae.model import check_count
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -61,6 +62,7 @@ class LensPipeline(Served, keras.Model):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """x -> z*, on observations in any form that the VAE's `predict` takes."""
+        check_count("batch_size", kwargs.get("batch_size"), 1)
         problems: list[Exception] = []
         x, _, _ = checked_data(Inputs(self.vae), x, None, None, problems)
         with one_sentence(problems):

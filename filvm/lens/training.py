@@ -26,15 +26,10 @@ from filvm.data.side_information import (
 from filvm.lens.attributes import stack_tensors
 from filvm.serving.signatures import require, require_values
 from filvm.vae.model import CheckedModel, batch_weights, step_seed, update_metrics
-from filvm.vae.sizes import check_sizes
+from filvm.vae.sizes import check_at_least, check_seed, size_list
 
 BATCH_SIZE = 256  # of `fit` and `evaluate`
-
-
-def check_at_least(name: str, value: float, least: float) -> None:
-    """Raise a ValueError with the name of the setting, unless value >= least."""
-    if not value >= least:
-        raise ValueError(f"{name} is {value!r}; expected a number >= {least}")
+FAR = 1e4  # means larger than this many standard deviations need float64
 
 
 def check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
@@ -59,7 +54,6 @@ class TrainableLens(CheckedModel):
 
     default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0, Circular: 1.0}
     default_batch_size = BATCH_SIZE
-    precision: ClassVar[Any] = np.float32  # of the z and z* that methods on arrays return
 
     def __init__(
         self,
@@ -72,16 +66,14 @@ class TrainableLens(CheckedModel):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         if not isinstance(latent_dim, int | np.integer) or latent_dim < 1:
             raise ValueError(f"latent_dim is {latent_dim!r}; expected an integer >= 1")
         self.latent_dim = int(latent_dim)
         self.attributes = check_attributes(side_information, self.latent_dim)
         check_at_least("latent_noise", latent_noise, 0)
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-            raise TypeError(f"seed is {seed!r}; expected an integer: the default is 0")
-        check_sizes(hidden_units=tuple(hidden_units))
-        self.hidden_units = list(hidden_units)
+        check_seed(seed)
+        self.hidden_units = size_list("hidden_units", hidden_units)
         self.attribute_weights = self._weights_by_name(attribute_weights)
         self.latent_noise = latent_noise
         self.seed = seed
@@ -92,8 +84,8 @@ class TrainableLens(CheckedModel):
         ) -> tf.Variable:
             return self.add_weight(name, shape, dtype, initializer, trainable=False)
 
-        self.latent_mean = constant("latent_mean", [d], "zeros")
-        self.latent_scale = constant("latent_scale", [d], "ones")
+        self.latent_mean = constant("latent_mean", [d], "zeros", "float64")
+        self.latent_scale = constant("latent_scale", [d], "ones", "float64")
         self.attribute_mean = constant("attribute_mean", [attributes], "zeros", "float64")
         self.attribute_scale = constant("attribute_scale", [attributes], "ones", "float64")
         self.adapted = constant("adapted", [], "zeros")
@@ -107,10 +99,12 @@ class TrainableLens(CheckedModel):
                 raise ValueError(
                     f"attribute_weights names {unknown}; expected some of {self.names}"
                 )
-            by_name.update({name: float(weight) for name, weight in weights.items()})
+            by_name.update(weights)
         elif weights is not None:
-            by_name = dict.fromkeys(by_name, float(weights))
-        return by_name
+            by_name = dict.fromkeys(by_name, weights)
+        for name, weight in by_name.items():
+            check_at_least(f"attribute_weights of {name!r}", weight, 0)
+        return {name: float(weight) for name, weight in by_name.items()}
 
     def secondary_network(self) -> keras.Model:
         """A new network z [n, d] -> logits or mean of the network input, [n, width] each."""
@@ -162,8 +156,21 @@ class TrainableLens(CheckedModel):
         """Side information for the rows of z, every value missing: nan [n, attributes]."""
         return tf.fill([tf.shape(z)[0], len(self.attributes)], np.float64(np.nan))
 
+    @property
+    def precision(self) -> Any:
+        """The dtype of the z and z* that methods on arrays take and return.
+
+        float32, or float64 if a dimension of z has a mean more than 10,000 times as large as its
+        standard deviation: float32 would leave fewer than four digits of z.
+        """
+        return np.float64 if self._is_far() else np.float32
+
+    def _is_far(self) -> bool:
+        mean, scale = self.latent_mean.numpy(), self.latent_scale.numpy()
+        return bool((np.abs(mean) > FAR * scale).any())
+
     def standardise(self, z: tf.Tensor) -> tf.Tensor:
-        """The VAE's units -> mean 0 and variance 1 over the training data."""
+        """The VAE's units -> mean 0 and variance 1 over the training data, of the dtype of z."""
         z = tf.convert_to_tensor(z)
         return (z - tf.cast(self.latent_mean, z.dtype)) / tf.cast(self.latent_scale, z.dtype)
 
@@ -185,12 +192,15 @@ class TrainableLens(CheckedModel):
 
     def _set_units(self, z: np.ndarray, side: np.ndarray) -> None:
         mean, deviation = z.mean(axis=0, dtype=np.float64), z.std(axis=0, dtype=np.float64)
-        # Rounding to float32 gives a constant dimension a small deviation, relative to its mean.
-        varies = deviation > np.maximum(1e-6 * np.abs(mean), 1e-30)
+        # Rounding gives a constant dimension a small deviation, relative to its mean. An array of
+        # float64 may hold numbers that have been rounded to float32 before.
+        single = z.dtype == np.float32 or np.array_equal(z, z.astype(np.float32))
+        rounding = 1e-6 if single else 1e-14
+        varies = deviation > np.maximum(rounding * np.abs(mean), 1e-30)
         attribute_mean, attribute_scale = attribute_scaling(self.attributes, side)
         warn_of_correlations(self.attributes, side)
-        self.latent_mean.assign(mean.astype(np.float32))
-        self.latent_scale.assign(np.where(varies, deviation, 1.0).astype(np.float32))
+        self.latent_mean.assign(mean)
+        self.latent_scale.assign(np.where(varies, deviation, 1.0))
         self.attribute_mean.assign(attribute_mean)
         self.attribute_scale.assign(attribute_scale)
         self.adapted.assign(1.0)
@@ -238,14 +248,20 @@ class TrainableLens(CheckedModel):
         return self.check_latents(x)
 
     def checked_arrays(self, x: Any, y: Any) -> tuple[np.ndarray, tf.Tensor]:
-        z = self.check_latents(x)
+        z = self.check_latents(x, dtype=None)  # the units, which decide, may not be set yet
         side = stack_side_information(self.attributes, y, len(z), require_all=True)
         return z, tf.constant(side)  # a tensor, because Keras rounds arrays to float32
 
     def checked_input_tensors(self, x: tf.Tensor) -> tf.Tensor:
-        z = tf.cast(x, tf.float32)
-        require(tf.math.is_finite(z), "z must hold finite numbers")
-        return z
+        single = tf.cast(x, tf.float32)
+        require(tf.math.is_finite(single), "z must hold finite numbers")
+        return x if x.dtype == tf.float64 else single
+
+    def inputs_for_keras(self, x: Any) -> Any:
+        """Arrays of z as Keras gets them: it rounds arrays to float32, but no tensors."""
+        if not isinstance(x, np.ndarray):
+            return x
+        return tf.constant(x, tf.float64) if self._is_far() else x.astype(np.float32)
 
     def checked_tensors(self, x: tf.Tensor, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
         if y is None:
@@ -312,8 +328,10 @@ class TrainableLens(CheckedModel):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers)
 
-    def check_latents(self, z: Any, name: str = "z") -> np.ndarray:
-        """z [n, latent_dim] as an array of the lens's `precision`.
+    def check_latents(self, z: Any, name: str = "z", dtype: Any = "precision") -> np.ndarray:
+        """z [n, latent_dim] as an array of the lens's `precision`, or of another dtype.
+
+        With dtype None it is float32 or float64, whichever holds the numbers of z.
 
         Raises:
             TypeError or ValueError with `name`, unless z has numbers, that shape, n >= 1 and only
@@ -331,7 +349,9 @@ class TrainableLens(CheckedModel):
         if not finite.all():
             row = int((~finite).argmax())
             raise ValueError(f"{name} is not finite at row {row}; expected numbers within float32")
-        return array.astype(self.precision)
+        if dtype is None:
+            dtype = np.float32 if array.dtype.itemsize <= 4 else np.float64
+        return array.astype(self.precision if dtype == "precision" else dtype)
 
     # Saving.
 

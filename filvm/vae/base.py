@@ -26,6 +26,7 @@ from filvm.vae.model import (
     step_seed,
     update_metrics,
 )
+from filvm.vae.sizes import check_at_least, check_seed
 
 PREDICT_BATCH = 1024  # rows per call of a network on arrays
 LOG_2_PI = float(np.log(2.0 * np.pi))
@@ -185,8 +186,8 @@ class VAE(CheckedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not beta >= 0:
-            raise ValueError(f"beta is {beta}; expected a number >= 0")
+        check_at_least("beta", beta, 0)
+        check_seed(seed)
         require_tf_keras(encoder, "encoder")
         require_tf_keras(decoder, "decoder")
         self.encoder = encoder

@@ -12,7 +12,7 @@ import tf_keras as keras
 from filvm.serving.signatures import require
 from filvm.vae.base import VAE, bernoulli_log_likelihood, gaussian_log_likelihood
 from filvm.vae.model import check_precision
-from filvm.vae.sizes import check_sizes
+from filvm.vae.sizes import check_at_least, check_sizes
 
 layers = keras.layers
 
@@ -106,6 +106,7 @@ class ConvVAE(VAE):
             )
         if likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f"likelihood is {likelihood!r}; expected 'bernoulli' or 'gaussian'")
+        check_at_least("variance", variance, 1e-8)
         check_precision()
         shapes = (image_shape, latent_dim, filters, dense_units)
         super().__init__(

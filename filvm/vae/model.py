@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +15,17 @@ import tf_keras as keras
 from filvm.serving.signatures import Served
 from filvm.vae.adam import FusedAdam
 from filvm.vae.batches import Inputs, checked_data, one_sentence, require_tf_keras
+
+# Arguments of `fit`, `evaluate` and `predict` that are counts, and their smallest values.
+COUNTS = {
+    "batch_size": 1,
+    "validation_batch_size": 1,
+    "epochs": 1,
+    "initial_epoch": 0,
+    "steps_per_epoch": 1,
+    "validation_steps": 1,
+    "steps": 1,
+}
 
 
 def check_precision() -> None:
@@ -85,6 +97,16 @@ def update_metrics(
         loss = tf.math.multiply_no_nan(losses[tracker.name], some)
         tracker.update_state(loss, sample_weight=counted)
     return {tracker.name: tracker.result() for tracker in trackers}
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raise a TypeError or ValueError unless `value` is None or an integer >= least."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} is {value!r}; expected an integer >= {least}")
+    if value < least:
+        raise ValueError(f"{name} is {value}; expected an integer >= {least}")
 
 
 def batch_weights(data: Any) -> tf.Tensor | None:
@@ -207,6 +229,10 @@ class CheckedModel(Served, keras.Model):
     def before_training(self, x: Any, y: Any, weights: Any) -> None:
         """Called with checked data before they are trained on."""
 
+    def inputs_for_keras(self, x: Any) -> Any:
+        """Checked x as Keras gets it."""
+        return x
+
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does, on data in any of its forms.
 
@@ -240,10 +266,13 @@ class CheckedModel(Served, keras.Model):
             self.before_training(x, y, weights)
             given.update(x=x, y=y, sample_weight=weights)
             if validation is not None:
+                first, *others = validation
+                arrays = isinstance(first, np.ndarray)
                 given["validation_data"] = (
-                    validation if isinstance(validation[0], np.ndarray) else validation[0]
+                    (self.inputs_for_keras(first), *others) if arrays else first
                 )
             self._set_batch_size(given)
+            given["x"] = self.inputs_for_keras(x)
             return super().fit(**given)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -257,6 +286,7 @@ class CheckedModel(Served, keras.Model):
         x, y, weights = checked_data(self, x, y, weights, problems)
         given.update(x=x, y=y, sample_weight=weights)
         self._set_batch_size(given)
+        given["x"] = self.inputs_for_keras(x)
         with one_sentence(problems):
             return super().evaluate(**given)
 
@@ -265,7 +295,8 @@ class CheckedModel(Served, keras.Model):
         given = _arguments(keras.Model.predict, x, *args, **kwargs)
         self._check_call(given)
         problems: list[Exception] = []
-        given["x"], _, _ = checked_data(Inputs(self), x, None, None, problems)
+        x, _, _ = checked_data(Inputs(self), x, None, None, problems)
+        given["x"] = self.inputs_for_keras(x)
         with one_sentence(problems):
             return super().predict(**given)
 
@@ -286,9 +317,12 @@ class CheckedModel(Served, keras.Model):
         self._check_call(given)
         data = [given.get(name) for name in ("x", "y", "sample_weight")]
         given.update(zip(("x", "y", "sample_weight"), checked_data(self, *data, []), strict=True))
+        given["x"] = self.inputs_for_keras(given["x"])
         return given
 
     def _check_call(self, given: Mapping[str, Any]) -> None:
+        for name, least in COUNTS.items():
+            check_count(name, given.get(name), least)
         if given.get("class_weight") is not None:
             raise ValueError(
                 f"class_weight is {given['class_weight']!r}; expected sample_weight, one number "

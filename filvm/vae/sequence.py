@@ -32,7 +32,7 @@ from filvm.vae.sequence_inputs import (
     positive_array,
     signed_array,
 )
-from filvm.vae.sizes import check_sizes
+from filvm.vae.sizes import check_at_least, check_sizes
 
 
 def padding_mask(x: tf.Tensor) -> tf.Tensor:
@@ -157,8 +157,9 @@ class SequenceVAE(VAE):
         last_sd = (0.05 if signed else 0.5) if last_sd is None else last_sd
         positive = {"scale": scale, "step_scale": step_scale}
         for name, value in {**positive, "first_sd": first_sd, "last_sd": last_sd}.items():
-            if not value > 0:
-                raise ValueError(f"{name} is {value}; expected a number > 0")
+            check_at_least(name, value, 1e-8)
+        check_at_least("annealing_steps", annealing_steps, 0)
+        check_at_least("length_weight", length_weight, 0)
         check_sizes(latent_dim=latent_dim, max_length=max_length, units=units)
         check_sizes(dense_units=dense_units, context_units=context_units, columns=columns)
         if columns > 1 and not signed:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from filvm.data import Categorical
+from filvm.data import Categorical, Continuous
 from filvm.lens import FILVM, InvertibleLens
 from filvm.vae import ConvVAE, SequenceVAE
 
@@ -44,3 +44,35 @@ def test_several_sizes_are_integers_of_at_least_one(model, settings, name):
 
 def test_numbers_of_numpy_are_sizes():
     assert ConvVAE(np.int64(2), filters=(np.int32(2), 2), dense_units=4).latent_dim == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"hidden_units": 64}, TypeError, "hidden_units is 64; expected a list of integers"),
+        ({"hidden_units": "64"}, TypeError, "hidden_units is '64'; expected a list of integers"),
+        ({"hidden_units": (8.5,)}, ValueError, r"hidden_units is \(8.5,\); expected integers >= 1"),
+        ({"num_flows": 1.5}, ValueError, "num_flows is 1.5; expected an integer >= 1"),
+        ({"beta": "1"}, TypeError, "beta is '1'; expected a number >= 0"),
+        ({"latent_variance": np.inf}, ValueError, "latent_variance is inf; expected a finite"),
+        ({"attribute_weights": -1}, ValueError, "attribute_weights of 't' is -1; expected"),
+        ({"attribute_weights": {"t": np.nan}}, ValueError, "attribute_weights of 't' is nan"),
+        ({"seed": 2**40}, ValueError, "seed is 1099511627776; expected an integer of 32 bits"),
+    ],
+)
+def test_settings_of_a_lens_are_refused_in_one_sentence(settings, error, message):
+    with pytest.raises(error, match=message):
+        FILVM(4, [Continuous("t")], **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"seed": None}, TypeError, "seed is None; expected an integer"),
+        ({"beta": np.inf}, ValueError, "beta is inf; expected a finite number >= 0"),
+        ({"variance": 0.0}, ValueError, "variance is 0.0; expected a number >= 1e-08"),
+    ],
+)
+def test_settings_of_a_vae_are_refused_in_one_sentence(settings, error, message):
+    with pytest.raises(error, match=message):
+        ConvVAE(4, **settings)
