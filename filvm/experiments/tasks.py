@@ -112,22 +112,29 @@ def encode_images(vae: VAE, images: np.ndarray, batch: int = 10_000) -> np.ndarr
 
 
 def code_measures(lens: Lens, z: np.ndarray, factors: dict[str, np.ndarray]) -> dict[str, Any]:
-    """All measures of z*: of the centres that `infer` returns, and of draws; in own directions.
+    """All measures of z*: of the centres that `infer` returns, and of draws.
 
     `codes` are the centres, which people read and change; `sampled_codes` are drawn from
     q(z*|z, s), as the objective uses z*: a centre may hide in its digits what the posterior's noise
-    covers.
+    covers. `along` are Spearman's correlations of the centres with the numbers that own their
+    dimensions, in the direction in which the heads say that each number rises.
     """
     owns = lens.heads[0].dimension is not None
     assigned = lens.assigned() if owns else None
     codes = {"codes": lens.infer(z), "sampled_codes": lens.infer(z, sampled=True)}
-    codes = {name: z_star * lens.directions() for name, z_star in codes.items()}
     report = joblib.delayed(disentanglement_report)
     # The readers release Python's lock while they learn, so threads run in parallel.
     reports = joblib.Parallel(n_jobs=len(codes), prefer="threads")(
         report(values, factors, assigned) for values in codes.values()
     )
-    return dict(zip(codes, reports, strict=True))
+    found = dict(zip(codes, reports, strict=True))
+    directions = lens.directions()
+    along = {
+        name: read["spearman"] * float(directions[assigned[name]] if owns else 1.0)
+        for name, read in found["codes"]["alignment"].items()
+        if "spearman" in read
+    }
+    return {**found, "along": along}
 
 
 def image_errors(model: LensPipeline, x: np.ndarray, z: np.ndarray) -> dict[str, float]:

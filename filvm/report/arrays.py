@@ -153,7 +153,8 @@ def _image_clouds(
         alignment = measured["alignment"]
         notes = [
             f"{label} read from z*[{x}]: {alignment[label]['accuracy']:.3f}",
-            f"Spearman with {_axis_name(directions, y)}: {alignment[number]['spearman']:.2f}",
+            f"Spearman with {_axis_name(directions, y)}: "
+            f"{alignment[number]['spearman'] * directions[y]:.2f}",
         ]
         labels = [f"{_axis_name(directions, i)}{chosen}" for i in (x, y)]
         clouds.append(Cloud(title, z_star[:, x], z_star[:, y], *labels, notes))
