@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.data.side_information import Attribute, stack_side_information
 from filvm.experiments import tasks
 from filvm.experiments.settings import Recipe
 from filvm.experiments.tasks import LensMetrics, Samples, Task
 from filvm.experiments.words import WordTask
 from filvm.lens import Lens, LensPipeline
+from filvm.runs.precision import choose_precision, layers_in
 from filvm.runs.run import Run
 from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_call
 
@@ -22,8 +26,20 @@ def train(task_name: str, recipe: Recipe, run: Run) -> None:
     task = TASKS[task_name]
     vae = run.workspace.run(task.vae).model()
     known, held_out = task.training_samples(run, vae, recipe)
-    keras.utils.set_random_seed(recipe.seed)
-    lens = recipe.build(vae.latent_dim, task.attributes)
+
+    def build() -> Lens:
+        keras.utils.set_random_seed(recipe.seed)
+        lens = recipe.build(vae.latent_dim, task.attributes)
+        lens.compile(
+            cosine_adam(recipe.learning_rate, recipe.steps, clip_norm=recipe.clip_norm),
+            steps_per_execution=steps_per_call(recipe.steps),
+        )
+        return lens
+
+    measured = recipe.precision == "auto"
+    batch = first_samples(known, task.attributes, recipe.batch_size) if measured else None
+    with layers_in(choose_precision(recipe.precision, run, recipe.steps, build, batch)):
+        lens = build()
     fit_lens(recipe, run, lens, known, held_out)
     lens.place_labels(*known)
     run.save_model(LensPipeline(vae, lens))
@@ -35,12 +51,8 @@ def measure(task_name: str, recipe: Recipe, run: Run) -> LensMetrics:
 
 
 def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Samples) -> None:
-    """Train a lens on latents and their side information, or continue."""
+    """Train a compiled lens on latents and their side information, or continue."""
     lens.adapt(*known)
-    lens.compile(
-        cosine_adam(recipe.learning_rate, recipe.steps, clip_norm=recipe.clip_norm),
-        steps_per_execution=steps_per_call(recipe.steps),
-    )
 
     def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(
@@ -59,6 +71,15 @@ def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Sam
         steps=recipe.steps,
         validation=tf.data.Dataset.from_tensor_slices(shuffled(held_out)).batch(1000),
     )
+
+
+def first_samples(
+    known: Samples, attributes: Sequence[Attribute], count: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The data of a training step: the first `count` latents and their side information."""
+    z, values = known[0][:count], {name: column[:count] for name, column in known[1].items()}
+    side = stack_side_information(attributes, values, len(z), require_all=True)
+    return tf.constant(z), tf.constant(side)
 
 
 def shuffled(held_out: Samples) -> Samples:

@@ -128,6 +128,7 @@ class Recipe:
     batch_size: Count = 256
     learning_rate: Positive = 1e-3  # decays along a cosine to a hundredth
     clip_norm: NotNegative = 0.0  # of the gradient of all weights together; 0: none
+    precision: Precision = "float32"  # bfloat16 is 1.2 times as fast on a processor that has it
     known: CountOrZero = 0  # number of training samples with side information; 0: all
     train_limit: CountOrZero = (
         0  # train on the first so many digits or sequences; 0: on all but validation

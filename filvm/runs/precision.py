@@ -22,7 +22,7 @@ from filvm.runs.run import Run, RunError
 
 FASTER = 1.1  # bfloat16 is used if a step is at least so many times faster
 ENOUGH_STEPS = 2_000  # of a training; a shorter one is over before the measurement has paid
-ROUNDS, STEPS = 5, 6  # of the measurement
+ROUNDS, STEPS = 15, 3  # of the measurement
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -94,20 +94,20 @@ def choose_precision(
 
 
 def speed_of_bfloat16(build: Callable[[], keras.Model], batch: Any) -> float:
-    """Seconds of a training step in float32 divided by those in bfloat16, medians of rounds."""
-    seconds: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+    """Seconds of training steps in float32 divided by those in bfloat16: the median of rounds."""
     steps = {}
-    for precision in seconds:
+    for precision in ("float32", "bfloat16"):
         with layers_in(precision):
             model = build()
         model.optimizer.build(model.trainable_variables)
         steps[precision] = tf.function(model.train_step)
-        for _ in range(2):
+        steps[precision](batch)
+
+    def seconds(precision: str) -> float:
+        began = time.perf_counter()
+        for _ in range(STEPS):
             steps[precision](batch)
-    for _ in range(ROUNDS):
-        for precision, step in steps.items():
-            began = time.perf_counter()
-            for _ in range(STEPS):
-                step(batch)
-            seconds[precision].append(time.perf_counter() - began)
-    return statistics.median(seconds["float32"]) / statistics.median(seconds["bfloat16"])
+        return time.perf_counter() - began
+
+    # Both take turns, because other processes slow the machine down for a while.
+    return statistics.median(seconds("float32") / seconds("bfloat16") for _ in range(ROUNDS))
