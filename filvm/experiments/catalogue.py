@@ -405,7 +405,7 @@ ABLATION_STUDIES = {
         "MNIST-R",
         ON_ROTATED,
         variants(ROTATED_REPORT, ROTATED, labels=True),
-        divisor=8,
+        divisor=6,
         changes={"train_limit": 20_000, "batch_size": 256, "test_limit": 5_000},
     ),
     "sequences": AblationStudy(
