@@ -97,7 +97,7 @@ class TextVAE(VAE):
         lower: bool = False,
         filters: Sequence[int] = (128, 128),
         dense_units: int = 384,
-        units: int = 256,
+        units: int = 192,
         condition_units: int = 64,
         token_dropout: float = 0.3,
         beta: float = 0.1,
