@@ -217,10 +217,10 @@ WORDS = FilvmRecipe(
     attribute_weights=(25.0, 50.0),
     latent_variance=0.01,
     swap_weight=100.0,
-    steps=6_350,
+    steps=5_000,
     epochs=10,
 )
-INVERTIBLE_WORDS = replace(INVERTIBLE, steps=6_350, epochs=10)
+INVERTIBLE_WORDS = replace(INVERTIBLE, steps=5_000, epochs=10)
 
 
 SHORT = {"steps": 600, "epochs": 2, "learning_rate": 2e-3}  # for the quick profile
