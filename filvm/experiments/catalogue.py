@@ -96,8 +96,6 @@ TEXT_VAES = {
     "smoke": TextVaeSettings(
         filters=(16,),
         dense_units=32,
-        units=16,
-        condition_units=8,
         steps=16,
         epochs=2,
         batch_size=64,

@@ -90,13 +90,10 @@ class TextVaeSettings:
     latent_dim: Count = 24
     filters: tuple[Count, ...] = (128, 128)  # of the encoder's convolutions
     dense_units: Count = 384  # of the layers before and after z
-    units: Count = 192  # of the decoder's GRU
-    condition_units: Count = 64  # of what the decoder gets from z at every place
-    token_dropout: Share = 0.3  # of the tokens before a place, in training
-    beta: NotNegative = 0.15  # of the KL term, after the warm-up
+    beta: NotNegative = 0.07  # of the KL term, after the warm-up
     warm_up: Share = 0.6  # of all training steps; without it the posterior collapses
-    steps: Count = 6_500  # of the optimiser
-    epochs: Count = 10  # equal parts of the steps
+    steps: Count = 9_000  # of the optimiser
+    epochs: Count = 12  # equal parts of the steps
     batch_size: Count = 256
     learning_rate: Positive = 2e-3  # decays along a cosine to a hundredth
     train_limit: CountOrZero = 0  # train on the first so many words; 0: on all

@@ -1,11 +1,10 @@
 """The VAE of texts: strings to z and back.
 
-    ln p(x|z) = sum_{t=1..T} ln p(x_t | x_1 .. x_{t-1}, z) = sum_t ln softmax(logits_t)[x_t]
+    ln p(x|z) = sum_{t=1..T} ln softmax(logits_t(z))[x_t]
 
 x_t is the number of the token at place t, from 1, and 0 after the text's end, so the class 0 says
-where a text ends. The networks are in `filvm.vae.text_networks`. Section 7 of the report leaves
-texts to the future; Bowman et al. 2016, arXiv:1511.06349, describe VAEs of sentences, their
-collapse, the warm-up and word dropout.
+where a text ends. The places are independent of each other given z: nothing is fed back, and z
+holds the whole text. Section 7 of the report leaves texts to the future.
 """
 
 from __future__ import annotations
@@ -18,13 +17,15 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.serving.signatures import require
-from filvm.vae.base import VAE, batch_noise, gaussian_kl, sample_gaussian
+from filvm.vae.base import VAE, gaussian_kl, sample_gaussian
 from filvm.vae.model import batch_mean, check_precision
 from filvm.vae.sizes import check_sizes
-from filvm.vae.text_networks import TokenDecoder, conditions_network, text_encoder
 from filvm.vae.tokens import PADDING, UNKNOWN, Tokenizer, Vocabulary, tokenizer_of
 
+layers = keras.layers
+
 CHUNK = 65_536  # texts per call of a tokenizer, to limit memory
+EXACT = "float32"  # the numbers of tokens, with every policy of Keras
 
 
 def categorical_log_likelihood(numbers: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -43,9 +44,53 @@ def categorical_log_likelihood(numbers: tf.Tensor, logits: tf.Tensor) -> tf.Tens
     return -tf.reduce_sum(cross_entropy, axis=1)
 
 
+def text_encoder(
+    max_length: int,
+    num_tokens: int,
+    latent_dim: int,
+    filters: Sequence[int],
+    dense_units: int,
+) -> keras.Model:
+    """Numbers of tokens [batch, max_length] -> z_mean, z_log_var, each [batch, latent_dim]."""
+    numbers = keras.Input((max_length,), name="tokens")
+    hidden = layers.Embedding(
+        num_tokens + 1, max(filters[0] // 2, 1), dtype=EXACT, name="embedding"
+    )(numbers)
+    for index, channels in enumerate(filters, start=1):
+        hidden = layers.Conv1D(
+            channels, 3, padding="same", activation="relu", name=f"conv_{index}"
+        )(hidden)
+    hidden = layers.Flatten(name="flatten")(hidden)
+    hidden = layers.Dense(dense_units, activation="relu", name="dense")(hidden)
+    z_mean = layers.Dense(latent_dim, dtype=EXACT, name="z_mean")(hidden)
+    z_log_var = layers.Dense(latent_dim, dtype=EXACT, name="z_log_var")(hidden)
+    return keras.Model(numbers, [z_mean, z_log_var], name="encoder")
+
+
+def text_decoder(
+    max_length: int,
+    num_tokens: int,
+    latent_dim: int,
+    filters: Sequence[int],
+    dense_units: int,
+) -> keras.Model:
+    """z [batch, latent_dim] -> logits [batch, max_length, num_tokens + 1]."""
+    z = keras.Input((latent_dim,), name="z")
+    hidden = layers.Dense(dense_units, activation="relu", name="dense")(z)
+    each = max(filters[-1] // 2, 1)  # channels of a place
+    hidden = layers.Dense(max_length * each, activation="relu", name="dense_to_text")(hidden)
+    hidden = layers.Reshape((max_length, each), name="reshape")(hidden)
+    for index, channels in enumerate(reversed(filters), start=1):
+        hidden = layers.Conv1D(
+            channels, 3, padding="same", activation="relu", name=f"conv_{index}"
+        )(hidden)
+    logits = layers.Dense(num_tokens + 1, dtype=EXACT, name="logits")(hidden)
+    return keras.Model(z, logits, name="decoder")
+
+
 @keras.utils.register_keras_serializable(package="filvm")
 class TextVAE(VAE):
-    """VAE for texts of up to `max_length` tokens: convolutions to z, and a GRU from z to a text.
+    """Convolutional VAE for texts of up to `max_length` tokens.
 
     Args:
         latent_dim: size of z.
@@ -54,31 +99,26 @@ class TextVAE(VAE):
         tokenizer: "characters", "words" (between white space), or an object as
             `filvm.vae.tokens.Tokenizer` describes it.
         lower: convert texts to lower case first; for the tokenizers with a name.
-        filters: channels of the encoder's convolutions over three places each, first to last.
-        dense_units: size of the dense layers before and after z.
-        units: state size of the decoder's GRU.
-        condition_units: size of the vector that the decoder gets from z at every place.
-        token_dropout: share of the tokens before a place that training hides from the decoder, so
-            that it learns to use z.
+        filters: channels of the encoder's convolutions over three places each, first to last; the
+            decoder's are mirrored.
+        dense_units: size of the dense layer between the convolutions and z.
         beta: weight of the KL term; the one at the end of the warm-up.
         warm_up_steps: training steps in which the weight of the KL term rises from 0 to `beta`
-            along a straight line. Without them the posterior collapses: the decoder learns first
-            how frequent tokens are, and z becomes noise before it is of use.
+            along a straight line. Without them the posterior collapses: the decoder learns the
+            frequencies of the tokens first, and z becomes noise before it is of use.
         seed: of the noise. Initial weights follow `keras.utils.set_random_seed`, as in Keras.
 
     Texts are a string array, a list, a Series or a tensor [n], in `fit`, `evaluate`, `predict`,
     `encode` and `reconstruct`; datasets have batches of strings. Inside, a text is its tokens'
     numbers, float32 [max_length], which all of these take as well. `decode`, `reconstruct`,
-    `predict` and `sample` return strings [n]: the most probable token of each place, given those
-    before, up to the first padding.
+    `predict` and `sample` return strings [n]: the most probable token of each place, up to the
+    first padding.
 
     The metrics are those of `VAE`, with the present weight of the KL term in `loss`;
     `full_loss = reconstruction_loss + beta * kl_loss`, which is comparable between epochs; and
-    `text_accuracy`, the share of texts that come back whole from a draw of z. In training, hidden
-    tokens make both worse.
+    `text_accuracy`, the share of texts whose every place is right for a draw of z.
 
-    >>> small = {"filters": (8,), "dense_units": 8, "units": 8}
-    >>> vae = TextVAE.for_texts(["one", "two", "three"], latent_dim=2, **small)
+    >>> vae = TextVAE.for_texts(["one", "two", "three"], latent_dim=2, filters=(8,), dense_units=8)
     >>> vae.max_length, "".join(vae.tokens)
     (5, 'ehnortw')
     >>> vae.compile("adam")
@@ -97,9 +137,6 @@ class TextVAE(VAE):
         lower: bool = False,
         filters: Sequence[int] = (128, 128),
         dense_units: int = 384,
-        units: int = 192,
-        condition_units: int = 64,
-        token_dropout: float = 0.3,
         beta: float = 0.1,
         warm_up_steps: int = 5_000,
         seed: int = 0,
@@ -107,26 +144,17 @@ class TextVAE(VAE):
     ) -> None:
         filters = tuple(filters)
         check_sizes(latent_dim=latent_dim, max_length=max_length, dense_units=dense_units)
-        check_sizes(filters=filters, units=units, condition_units=condition_units)
-        if not 0 <= token_dropout < 1:
-            raise ValueError(
-                f"token_dropout is {token_dropout}; expected a share from 0 to below 1"
-            )
+        check_sizes(filters=filters)
         if not warm_up_steps >= 0:
             raise ValueError(f"warm_up_steps is {warm_up_steps}; expected a number >= 0")
         check_precision()
         vocabulary = Vocabulary(tokens)
-        encoder = text_encoder(max_length, len(vocabulary), latent_dim, filters, dense_units)
-        conditions = conditions_network(max_length, latent_dim, dense_units, condition_units)
-        tokens_from = TokenDecoder(len(vocabulary), units, name="tokens")
-        z = keras.Input((latent_dim,), name="z")
-        decoder = keras.Model(z, tokens_from(conditions(z)), name="decoder")
-        super().__init__(encoder, decoder, beta=beta, seed=seed, **kwargs)
+        sizes = (max_length, len(vocabulary), latent_dim, filters, dense_units)
+        super().__init__(text_encoder(*sizes), text_decoder(*sizes), beta=beta, seed=seed, **kwargs)
         self.max_length = max_length
         self.tokenizer = tokenizer_of(tokenizer, lower)
         self.vocabulary = vocabulary
         self.warm_up_steps = warm_up_steps
-        self.token_dropout = token_dropout
         self.own_trackers = [keras.metrics.Mean(name=n) for n in ("full_loss", "text_accuracy")]
         self._config = {
             "latent_dim": latent_dim,
@@ -135,9 +163,6 @@ class TextVAE(VAE):
             "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
             "filters": filters,
             "dense_units": dense_units,
-            "units": units,
-            "condition_units": condition_units,
-            "token_dropout": token_dropout,
             "beta": beta,
             "warm_up_steps": warm_up_steps,
             "seed": seed,
@@ -190,47 +215,21 @@ class TextVAE(VAE):
         progress = tf.cast(self.steps, tf.float32) / max(self.warm_up_steps, 1)
         return self.beta * (tf.minimum(1.0, progress) if self.warm_up_steps else 1.0)
 
-    def logits_of(self, x: tf.Tensor, z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The logits of every place, [batch, max_length, classes], given the true tokens before.
-
-        Args:
-            x: numbers of tokens [batch, max_length].
-            z: [batch, latent_dim].
-            seed: of a training step, int32 [2]: the decoder does not get the tokens that it hides.
-                A negative second number, that of an evaluation, hides none.
-        """
-        before = tf.pad(tf.cast(x, tf.int32)[:, :-1], [[0, 0], [1, 0]])
-        share = tf.where(tf.convert_to_tensor(seed)[1] < 0, 0.0, self.token_dropout)
-        chance = batch_noise(tf.random.stateless_uniform, x, tf.add(seed, [2**24, 0]))
-        before = tf.where(chance < share, PADDING, before)
-        conditions = self.decoder.get_layer("conditions")(z)
-        return self.decoder.get_layer("tokens").teacher_forced(conditions, before)
-
-    def elbo_terms(self, x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The terms of the ELBO as in `VAE`, and `right`, whether the text comes back: [batch]."""
-        z_mean, z_log_var = self.encoded(x, training=True)
-        logits = self.logits_of(x, sample_gaussian(z_mean, z_log_var, seed), seed)
-        # With the true tokens as input, every token is right if and only if the decoder's own
-        # output is the text.
-        right = tf.argmax(logits, axis=-1, output_type=tf.int32) == tf.cast(x, tf.int32)
-        return {
-            "log_likelihood": self.log_likelihood(x, logits),
-            "kl": gaussian_kl(z_mean, z_log_var),
-            "right": tf.cast(tf.reduce_all(right, axis=1), tf.float32),
-        }
-
     def batch_losses(
         self, x: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        terms = self.elbo_terms(x, seed)
-        reconstruction = -batch_mean(terms["log_likelihood"], weights)
-        kl = batch_mean(tf.reduce_sum(terms["kl"], axis=-1), weights)
+        z_mean, z_log_var = self.encoded(x, training=True)
+        logits = self.decoded(sample_gaussian(z_mean, z_log_var, seed), training=True)
+        reconstruction = -batch_mean(self.log_likelihood(x, logits), weights)
+        kl = batch_mean(tf.reduce_sum(gaussian_kl(z_mean, z_log_var), axis=-1), weights)
+        right = tf.argmax(logits, axis=-1, output_type=tf.int32) == tf.cast(x, tf.int32)
+        all_right = tf.cast(tf.reduce_all(right, axis=1), tf.float32)
         return {
             "loss": reconstruction + self.kl_weight() * kl,
             "reconstruction_loss": reconstruction,
             "kl_loss": kl,
             "full_loss": reconstruction + self.beta * kl,
-            "text_accuracy": batch_mean(terms["right"], weights),
+            "text_accuracy": batch_mean(all_right, weights),
         }
 
     @property
