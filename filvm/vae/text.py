@@ -19,7 +19,7 @@ import tf_keras as keras
 from filvm.serving.signatures import require
 from filvm.vae.base import VAE, gaussian_kl, sample_gaussian
 from filvm.vae.model import batch_mean, check_precision
-from filvm.vae.sizes import check_sizes
+from filvm.vae.sizes import check_at_least, check_sizes
 from filvm.vae.tokens import PADDING, UNKNOWN, Tokenizer, Vocabulary, tokenizer_of
 
 layers = keras.layers
@@ -145,8 +145,7 @@ class TextVAE(VAE):
         filters = tuple(filters)
         check_sizes(latent_dim=latent_dim, max_length=max_length, dense_units=dense_units)
         check_sizes(filters=filters)
-        if not warm_up_steps >= 0:
-            raise ValueError(f"warm_up_steps is {warm_up_steps}; expected a number >= 0")
+        check_at_least("warm_up_steps", warm_up_steps, 0)
         check_precision()
         vocabulary = Vocabulary(tokens)
         sizes = (max_length, len(vocabulary), latent_dim, filters, dense_units)
