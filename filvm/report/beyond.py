@@ -16,7 +16,7 @@ from filvm.files import replacing
 from filvm.report import arrays
 from filvm.report.figures import save
 from filvm.report.tables import markdown_table, text_of, value_at
-from filvm.report.words import draw_words, words_introduction
+from filvm.report.words import WORDS_LIMITS, draw_words, words_introduction
 from filvm.runs.workspace import Workspace
 
 INTRODUCTION = """# Beyond the report
@@ -175,6 +175,8 @@ def beyond_markdown(workspace: Workspace) -> str:
         title = "" if task == "words" else f"## {task}\n\n"
         table = markdown_table(comparison_table(task, metrics), index=True)
         parts.append(f"{title}{table}\n\n")
+        if task == "words":
+            parts.append(WORDS_LIMITS)
     test = workspace.run("filvm-mnist-morpho").metrics()["test"]
     parts += [MORPHO_INTRODUCTION, markdown_table(morpho_table(test), index=True), "\n"]
     return "".join(parts)

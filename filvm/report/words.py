@@ -34,6 +34,12 @@ a KL term of {kl} nats; {collapse}.
 ![Five words with another language, and with another length](words_morphing.png)
 
 """
+WORDS_LIMITS = """What limits it: all letters of a word together tell its language, so in z the
+languages overlap, and most of N(0, I) decodes to strings that are no words. About these the judge's
+answer means little. Language is therefore read better than it is made; length, which few places of
+a word decide, is both.
+
+"""
 
 
 def words_introduction(workspace: Workspace) -> str:
