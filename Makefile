@@ -185,7 +185,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
 	$(PYTHON) -m venv --clear $(VENV); \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard,text]'
+		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard,text,onnx]'
 	@touch $@
 
 # make starts steps in this order: Figure 3, then the longest chains of trainings.
@@ -238,7 +238,7 @@ test-lowest: ## the tests with the lowest versions that setup.cfg allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest
 	sed -n 's/^    \([A-Za-z_-]*\)>=\([0-9.]*\).*/\1==\2/p' setup.cfg > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard,text]'
+		--constraint $(VENV)-lowest/lowest.txt --editable '.[dev,notebooks,serving,tensorboard,text,onnx]'
 	$(VENV)-lowest/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -W ignore::DeprecationWarning
 
 lint: $(READY) ## ruff: lint and format

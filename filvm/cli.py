@@ -242,16 +242,25 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_publish)
 
     command = commands.add_parser(
-        "export", parents=[runs], help="write models for TensorFlow Serving"
+        "export", parents=[runs], help="write models for TensorFlow Serving, or as ONNX"
     )
     command.add_argument(
         "name", nargs="*", help="for example filvm_mnist; default: every finished one"
     )
     command.add_argument(
+        "--format",
+        default="savedmodel",
+        choices=("savedmodel", "onnx"),
+        help="savedmodel (default), or onnx: one graph per signature, in NAME/onnx",
+    )
+    command.add_argument(
+        "--half", action="store_true", help="store the weights of ONNX graphs in half precision"
+    )
+    command.add_argument(
         "--check",
         action="store_true",
-        help="load each export as the server does, and compare it with the Python model, before "
-        "the server finds it",
+        help="load each export as the server (or onnxruntime) does, and compare it with the Python "
+        "model, before the server finds it",
     )
     command.add_argument(
         "--only-changed", action="store_true", help="export only models that have changed"
@@ -421,21 +430,30 @@ def _publish(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from filvm.experiments import RunError
+
+    if arguments.half and arguments.format != "onnx":
+        raise RunError("--half is given; expected it with --format onnx: add that, or leave it out")
     _import_tensorflow()
     from filvm.serving import export as serving
 
     workspace = _workspace(arguments)
     folder = workspace.folder / "serving"
+    options = {"check": arguments.check, "only_changed": arguments.only_changed}
     for name in serving.served_names(arguments.name, workspace):
         with _timed(name):
-            made = serving.export_run(
-                name, workspace, folder, check=arguments.check, only_changed=arguments.only_changed
-            )
+            if arguments.format == "onnx":
+                from filvm.serving.onnx import export_onnx
+
+                made = export_onnx(name, workspace, folder, half=arguments.half, **options)
+            else:
+                made = serving.export_run(name, workspace, folder, **options)
         notes = ["new" if made.new else "unchanged", f"{made.megabytes:.1f} MB"]
         if made.differences is not None:
             largest = max(made.differences.values())
             notes.append(f"equal to the Python model within {largest:.1g}")
-        if not made.warmed:
+        if arguments.format == "savedmodel" and not made.warmed:
             notes.append("no warm-up records (`pip install 'filvm[serving]'`)")
         print(f"{name}: {made.folder}: {', '.join(notes)}", flush=True)
-    print(f"{serving.write_config(folder, arguments.base_path)} lists them for the server")
+    if arguments.format == "savedmodel":
+        print(f"{serving.write_config(folder, arguments.base_path)} lists them for the server")

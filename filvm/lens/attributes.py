@@ -84,8 +84,9 @@ def encode_side_information(
     """
     encoded = []
     for j, attribute in enumerate(attributes):
-        known = tf.math.is_finite(side[:, j : j + 1])
-        value = tf.where(known, side[:, j : j + 1], tf.zeros([], side.dtype))
+        missing = tf.math.is_nan(side[:, j : j + 1])
+        known = tf.logical_not(missing)
+        value = tf.where(missing, tf.zeros([], side.dtype), side[:, j : j + 1])
         if isinstance(attribute, Categorical):
             inputs = tf.one_hot(tf.cast(value[:, 0], tf.int32), attribute.num_classes)
         elif isinstance(attribute, Circular):

@@ -114,19 +114,10 @@ def export_run(
     Raises:
         RunError: the run is not complete or not up to date, or the check fails.
     """
-    run = workspace.run(SERVED[name])
-    run.check_done()
-    about = {
-        "experiment": run.name,
-        "profile": workspace.profile,
-        "run": run.digest(),
-        "data": run.config().get("data"),
-        "filvm": __version__,
-        "tensorflow": tf.__version__,
-    }
+    run, about = workspace.run(SERVED[name]), about_run(name, workspace)
     with exclusive(folder / name):
         latest = latest_version(folder / name)
-        if only_changed and latest and _about(latest) == about:
+        if only_changed and latest and read_about(latest / ABOUT.parent) == about:
             differences = check_export(run.model(), latest) if check else None
             return Export(latest, new=False, differences=differences)
         version, differences = export_model(run.model(), folder / name, check=check, about=about)
@@ -286,5 +277,25 @@ def _publish(staged: Path, folder: Path) -> Path:
                 raise  # otherwise another export took the number in the meantime
 
 
-def _about(version: Path) -> dict[str, Any] | None:
-    return read_json(version / ABOUT) if (version / ABOUT).is_file() else None
+def about_run(name: str, workspace: Workspace) -> dict[str, Any]:
+    """What `filvm.json` holds of a served model: the run and the versions it was made from.
+
+    Raises:
+        RunError: the run is not complete or not up to date.
+    """
+    run = workspace.run(SERVED[name])
+    run.check_done()
+    return {
+        "experiment": run.name,
+        "profile": workspace.profile,
+        "run": run.digest(),
+        "data": run.config().get("data"),
+        "filvm": __version__,
+        "tensorflow": tf.__version__,
+    }
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """The content of `filvm.json` in a folder; None without one."""
+    path = folder / ABOUT.name
+    return read_json(path) if path.is_file() else None

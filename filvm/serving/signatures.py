@@ -162,7 +162,7 @@ def _encoded(lens: Any, z: tf.Tensor, side: tf.Tensor) -> Tensors:
     outputs = {"z_star": lens.infer_tensors(z, side)}
     for j, attribute in enumerate(lens.attributes):
         known = side[:, j]
-        value = tf.where(tf.math.is_finite(known), known, inferred[attribute.name])
+        value = tf.where(tf.math.is_nan(known), inferred[attribute.name], known)
         outputs[attribute.key] = tf.cast(value, tf.float32)
     return outputs
 
