@@ -72,6 +72,8 @@ ablations_of = $(patsubst %,ablations/$(1)/%/seed-$(2),$(ABLATED_$(1)))
 # All variants of a seed come before the next seed: a table needs one seed of each.
 ABLATIONS := $(foreach seed,0 1 2,$(foreach data,mnist mnist-r sequences, \
 	$(call ablations_of,$(data),$(seed))))
+EXPLORED := vae-mnist filvm-mnist invertible-mnist oracles-mnist vae-mnist-r filvm-mnist-r \
+	oracles-mnist-r vae-sequences filvm-sequences
 SERVED := $(filter vae-% ilvm-% filvm-%,$(REPORT))
 
 $(call done,vae-mnist vae-mnist-16 oracles-mnist): $(MNIST)
@@ -108,6 +110,10 @@ $(call figures,figure_B3): $(call done,filvm-mnist-report filvm-mnist)
 $(call figures,figure_B4): $(call done,filvm-sequences-report filvm-sequences)
 $(call figures,figure_A5 figure_A6): $(call done,filvm-mnist-r)
 $(call figures,figure_A8): $(call done,ilvm-mnist filvm-mnist-r-report)
+
+# The page with the models, beyond the report's with the lens that can be undone.
+$(RUNS)/explorer/explorer.json: $(call done,$(EXPLORED)) $(THICKNESS) $(MNIST_R) \
+	$(wildcard filvm/serving/explorer/*)
 
 # One process draws all figures and writes the table: it imports TensorFlow once.
 $(RUNS)/RESULTS.md: $(call done,$(REPORT))
@@ -155,6 +161,8 @@ $(RUNS)/ablations/ablations.md: | $(READY)
 	@$(FILVM) ablations $(WHERE)
 $(RUNS)/beyond/beyond.md: | $(READY)
 	@$(FILVM) beyond $(WHERE)
+$(RUNS)/explorer/explorer.json: | $(READY)
+	@$(FILVM) explore --make $(WHERE)
 $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
 	@$(FILVM) notebooks $* $(WHERE)
 
@@ -165,9 +173,10 @@ $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
 # --- The targets ------------------------------------------------------------------------------
 
 .PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond \
-	publish export test test-wheel test-lowest lint benchmark stress clean search-again
+	publish export explorer explorer-pictures test test-wheel test-lowest lint benchmark stress clean search-again
 
 STRESS := $(patsubst %,benchmarks/%.py,check_numerics reproducibility fuzz fault_injection)
+PICTURES := benchmarks/explorer.py
 TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/vae/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
 
@@ -215,6 +224,13 @@ publish: ## copy the figures, tables and notebooks of a full run to docs/ and no
 export: $(call done,$(SERVED)) ## trained models for TensorFlow Serving, checked
 	@$(FILVM) export $(SERVED) --check --only-changed $(filter-out --data $(DATA) $(REQUIRE),$(WHERE))
 
+explorer: $(RUNS)/explorer/explorer.json ## a page that runs the models in a browser; `filvm explore` opens it
+
+explorer-pictures: $(RUNS)/explorer/explorer.json ## pictures of its views into docs/, and its speed (needs Chromium)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[browser]'
+	$(BIN)/python benchmarks/explorer.py $(RUNS)/explorer
+
 test: $(READY) ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
@@ -246,7 +262,7 @@ lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff format --check .
 
 benchmark: $(READY) ## every comparison of benchmarks/
-	@set -e; for script in $(filter-out $(STRESS),$(wildcard benchmarks/*.py)); do \
+	@set -e; for script in $(filter-out $(STRESS) $(PICTURES),$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python $$script; done
 
 stress: $(READY) ## long checks: numbers, reproducibility, fuzzing, kills

@@ -269,6 +269,19 @@ def _parser() -> argparse.ArgumentParser:
         "--base-path", default="/models", help="the folder's path on the server (default: /models)"
     )
     command.set_defaults(command=_export)
+
+    command = commands.add_parser(
+        "explore", parents=[data, runs], help="open a page that runs the models in the browser"
+    )
+    command.add_argument(
+        "--make", action="store_true", help="write the page and its models instead of serving them"
+    )
+    command.add_argument(
+        "--single", action="store_true", help="with --make: weights in single precision"
+    )
+    command.add_argument("--port", type=int, default=0, help="default: a free one")
+    command.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    command.set_defaults(command=_explore)
     return parser
 
 
@@ -385,6 +398,10 @@ def _figures(arguments: argparse.Namespace) -> None:
         with _timed(name):
             draw(name, workspace, folder)
     if not arguments.figure:
+        from filvm.report.hero import draw_hero
+
+        with _timed("hero"):
+            draw_hero(workspace, workspace.folder / "hero.gif")
         write_results(workspace, workspace.folder / "RESULTS.md")
     print(f"figures are in {folder}")
 
@@ -457,3 +474,27 @@ def _export(arguments: argparse.Namespace) -> None:
         print(f"{name}: {made.folder}: {', '.join(notes)}", flush=True)
     if arguments.format == "savedmodel":
         print(f"{serving.write_config(folder, arguments.base_path)} lists them for the server")
+
+
+def _explore(arguments: argparse.Namespace) -> None:
+    import webbrowser
+
+    workspace = _workspace(arguments)
+    folder = workspace.folder / "explorer"
+    if arguments.make:
+        _import_tensorflow()
+        from filvm.serving.explore import make_explorer
+
+        with _timed("explorer"):
+            made = make_explorer(workspace, folder, half=not arguments.single)
+        models = sum(path.stat().st_size for path in (folder / "models").rglob("*.*"))
+        print(f"{folder}: {', '.join(made['views'])}; models {models / 1e6:.1f} MB")
+        return
+    from filvm.serving.page import server
+
+    with server(folder, arguments.port) as serving:
+        address = f"http://127.0.0.1:{serving.server_port}/"
+        print(f"{address} shows {folder}; Ctrl-C ends it", flush=True)
+        if not arguments.no_browser:
+            webbrowser.open(address)
+        serving.serve_forever()

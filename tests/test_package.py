@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from filvm.serving.page import STATIC
+
 ROOT = Path(__file__).parent.parent
 # From low to high: a module may import from its own layer and from lower layers.
 LAYERS = (
@@ -66,6 +68,7 @@ def test_a_wheel_holds_the_package_and_nothing_else(tmp_path):
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"filvm"}
     packed = {name for name in names if ".dist-info" not in name}
     data = {"filvm/py.typed", "filvm/report/results.csv"}
+    data |= {f"filvm/serving/explorer/{name}" for name in STATIC}
     assert packed == {*data, *(str(path.relative_to(ROOT)) for path in MODULES)}
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith("entry_points.txt")))
     assert b"filvm = filvm.cli:main" in metadata

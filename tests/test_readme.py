@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import filvm.data
+import filvm.data.mnist
 from filvm import cli
 from filvm.data.mnist import load_sample
 
@@ -36,14 +36,14 @@ def few_digits(monkeypatch, tmp_path):
         test_images=sample.test_images[::16],
         test_labels=sample.test_labels[::16],
     )
-    monkeypatch.setattr(filvm.data, "load_mnist", lambda *_, **__: few)
+    monkeypatch.setattr(filvm.data.mnist, "load_sample", lambda: few)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_readme_has_python_and_commands():
     assert len(PYTHON) >= 2
-    assert {command.split()[0] for command in COMMANDS} <= {"make", "filvm", "docker", "python"}
+    assert {command.split()[0] for command in COMMANDS} <= {"make", "filvm", "pip", "git", "cd"}
 
 
 def test_the_python_of_the_readme_runs_from_top_to_bottom(few_digits):

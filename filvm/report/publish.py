@@ -10,6 +10,7 @@ from filvm.experiments import EXPERIMENTS, RunError, Workspace
 from filvm.files import replacing
 from filvm.report.figures import FIGURES, sample_note
 from filvm.report.notebooks import BEYOND
+from filvm.serving.page import publish_page
 
 # By folder of a workspace: files that are published if the first one, a page, was made. The images
 # that the page shows are published with it.
@@ -18,7 +19,7 @@ IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 
 
 def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
-    """Copy figures, RESULTS.md and notebooks, and ablations and beyond if they were made.
+    """Copy figures, RESULTS.md and notebooks; and ablations, beyond and explorer if they were made.
 
     Args:
         workspace: a complete one.
@@ -41,6 +42,8 @@ def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
         executed = made / "notebooks" / path.name
         if path.stem not in BEYOND or executed.is_file():
             copies[path] = executed
+    if (made / "hero.gif").is_file():
+        copies[docs / "hero.gif"] = made / "hero.gif"
     for folder, names in EXTRA.items():
         page = made / folder / names[0]
         if page.is_file():
@@ -54,4 +57,8 @@ def publish(workspace: Workspace, docs: Path, notebooks: Path) -> list[Path]:
     for path, source in copies.items():
         with replacing(path) as temporary:
             shutil.copyfile(source, temporary)
-    return list(copies)
+    published = list(copies)
+    if (made / "explorer" / "explorer.json").is_file():
+        publish_page(made / "explorer", docs / "explorer")
+        published.append(docs / "explorer")
+    return published

@@ -17,6 +17,7 @@ from filvm.experiments import (
 from filvm.experiments.ablations import ablation_name
 from filvm.report.beyond import draw_beyond
 from filvm.report.figures import FIGURES, draw
+from filvm.report.hero import draw_hero
 from filvm.report.publish import publish
 from filvm.report.results import write_results
 
@@ -76,6 +77,12 @@ def test_the_table_has_every_experiment_with_results(trained_runs, tmp_path):
     assert "## vae-mnist" in text
 
 
+def test_the_moving_picture_of_the_readme_is_small(trained_runs, tmp_path):
+    draw_hero(trained_runs, tmp_path / "hero.gif")
+    assert (tmp_path / "hero.gif").read_bytes().startswith(b"GIF89a")
+    assert 5_000 < (tmp_path / "hero.gif").stat().st_size < 2_000_000
+
+
 def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_path):
     draw_beyond(trained_runs, tmp_path)
     for name in ("undone", "trade_off", "traversals"):
@@ -125,10 +132,12 @@ def test_what_a_complete_run_made_is_published(tmp_path):
         "ablations/two.png": "",
     }
     made |= {name: docs / Path(name).name for name in pages}
-    for name in made:
+    made["hero.gif"] = docs / "hero.gif"
+    for name in (*made, "explorer/explorer.json"):
         (workspace.folder / name).parent.mkdir(parents=True, exist_ok=True)
         text = pages.get(name, f"what was made of {name}")
         (workspace.folder / name).write_text(text)
-    assert set(publish(workspace, docs, notebooks)) == set(made.values())
+    assert set(publish(workspace, docs, notebooks)) == {*made.values(), docs / "explorer"}
+    assert "explorer.json" in (docs / "explorer" / "explorer.json").read_text()
     for name, copy in made.items():
         assert copy.read_text() == (workspace.folder / name).read_text()

@@ -22,7 +22,13 @@ from tests.serving.test_serving import (
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("tf2onnx", reason="the extra onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-from filvm.serving.onnx import check_onnx, output_name, write_graphs  # noqa: E402
+from filvm.serving.onnx import (  # noqa: E402
+    check_onnx,
+    convert,
+    output_name,
+    share_weights,
+    write_graphs,
+)
 
 # tf2onnx uses names of NumPy and protobuf that will go.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -113,6 +119,29 @@ def test_half_precision_halves_the_weights_and_changes_the_answers_little(
         for name, found in initializers.items()
     }
     assert large["half"] < 0.55 * large["single"]
+
+
+def test_eight_bits_round_the_columns_of_matrices(pipeline, tmp_path):
+    encode = pipeline.vae.signatures()["encode"]
+    x = pipeline.vae.sample(3, seed=0)
+    found = {}
+    for bits in (32, 8):
+        path = tmp_path / f"{bits}.onnx"
+        path.write_bytes(convert(encode, bits=bits).SerializeToString())
+        (found[bits],) = onnxruntime.InferenceSession(path).run(["z_mean"], {"images": x})
+    np.testing.assert_allclose(found[8], found[32], atol=0.02 * np.abs(found[32]).max())
+    assert not np.array_equal(found[8], found[32])
+
+
+def test_graphs_share_their_weights_and_answer_as_before(tmp_path):
+    lens = small_lens(InvertibleLens, Categorical("digit", 10), Continuous("thickness"))
+    write_graphs(lens, tmp_path, ("encode", "decode"))
+    before = {path.stem: path.stat().st_size for path in tmp_path.glob("*.onnx")}
+    share_weights(tmp_path)
+    after = {path.stem: path.stat().st_size for path in tmp_path.glob("*.onnx")}
+    moved = sum(before.values()) - sum(after.values())
+    assert (tmp_path / "weights.bin").stat().st_size < 0.7 * moved
+    assert max(check_onnx(lens, tmp_path).values()) < 1e-4
 
 
 def test_an_unchanged_run_is_not_exported_again(exported, runs, capsys):

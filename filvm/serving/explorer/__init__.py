@@ -1,0 +1,1 @@
+"""The explorer page: its files, which `filvm.serving.explore` copies beside the models."""
