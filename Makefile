@@ -73,7 +73,7 @@ ablations_of = $(patsubst %,ablations/$(1)/%/seed-$(2),$(ABLATED_$(1)))
 ABLATIONS := $(foreach seed,0 1 2,$(foreach data,mnist mnist-r sequences, \
 	$(call ablations_of,$(data),$(seed))))
 EXPLORED := vae-mnist filvm-mnist invertible-mnist oracles-mnist vae-mnist-r filvm-mnist-r \
-	oracles-mnist-r vae-sequences filvm-sequences
+	oracles-mnist-r vae-sequences filvm-sequences vae-words filvm-words
 SERVED := $(filter vae-% ilvm-% filvm-%,$(REPORT))
 
 $(call done,vae-mnist vae-mnist-16 oracles-mnist): $(MNIST)

@@ -17,10 +17,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from filvm.serving.page import server
 
-VIEWS = ("digits", "rotated", "undo", "sequences")
+VIEWS = ("digits", "rotated", "undo", "sequences", "words")
 WIDTHS = {"": (1280, 820, "light"), "_phone": (390, 844, "dark")}
 READY = """view => document.getElementById(view).dataset.frames
     && !document.querySelector('#status').textContent"""
+READY_OR_FAULT = f"view => document.querySelector('#status.fault') || ({READY})(view)"
 FRAMES = """async view => {
     const root = document.getElementById(view), input = root.querySelector('input[type=range]');
     const [low, high] = [Number(input.min), Number(input.max)];
@@ -50,7 +51,10 @@ DECODE = """async () => {
 def photograph(page: Page, address: str, view: str, path: Path) -> None:
     """Open a view, change something, and save a picture of the window."""
     page.goto(f"{address}#{view}")
-    page.wait_for_function(READY, arg=view)
+    page.wait_for_function(READY_OR_FAULT, arg=view)
+    if fault := page.locator("#status.fault").all_inner_texts():
+        print(f"{view}: {fault[0]}")
+        return
     if view == "digits":
         page.locator("#digits .owned input[type=range]").evaluate(
             "input => { input.value = 4.2; input.dispatchEvent(new Event('input')); }"
@@ -62,6 +66,8 @@ def photograph(page: Page, address: str, view: str, path: Path) -> None:
         page.locator("#sequences .owned input").nth(1).evaluate(
             "input => { input.value = 35; input.dispatchEvent(new Event('input')); }"
         )
+    elif view == "words":
+        page.locator("#words .owned label").nth(1).click()
     page.wait_for_timeout(700)
     page.evaluate("document.activeElement.blur()")
     page.screenshot(path=path)

@@ -58,9 +58,10 @@ def hero_frame(frame: Frame, note: str = "") -> Image.Image:
     for images, top, size, label in rows:
         draw.text((14, top + size // 2 - 10), label, SOFT, _font(15))
         for i, image in enumerate(images):
-            levels = np.round(np.clip(image, 0, 1) * (GREYS - 1)) / (GREYS - 1)
-            tile = Image.fromarray((255 * (1 - levels)).astype(np.uint8))
-            tile = tile.resize((size, size), Image.Resampling.NEAREST)
+            tile = Image.fromarray((255 * (1 - np.clip(image, 0, 1))).astype(np.uint8))
+            tile = tile.resize((size, size), Image.Resampling.BICUBIC)
+            step = 255 / (GREYS - 1)
+            tile = tile.point([round(round(value / step) * step) for value in range(256)])
             x = LEFT + i * (CHANGED + GAP) + (CHANGED - size) // 2
             picture.paste(tile.convert("RGB"), (x, top))
     _slider(draw, frame)

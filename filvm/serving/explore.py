@@ -28,9 +28,18 @@ from filvm.lens import Lens
 from filvm.serving.onnx import check_onnx, convert, share_weights, write_graphs
 from filvm.serving.page import copy_static, runtime
 from filvm.serving.signatures import Tensors, signature
-from filvm.vae import VAE
+from filvm.serving.tokens import numeric_signatures
 
 SAMPLES = 500  # test digits of a map
+EXAMPLE = "garden"
+LANGUAGE_NAMES = {"en": "English", "fr": "French", "de": "German", "es": "Spanish", "it": "Italian"}
+# Graphs whose weights are stored in 8 bits: what they read, z and z*, changes by about 1 %, and a
+# letter of a word may change. Images and the lenses of the view "Change and undo" have 16 bits.
+EIGHT_BITS = {
+    *((run, "encode") for run in ("vae-mnist", "vae-mnist-r", "vae-sequences", "vae-words")),
+    *((run, "encode") for run in ("filvm-mnist-r", "filvm-sequences", "filvm-words")),
+    ("vae-words", "decode"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ VIEWS = {
     "digits": View("filvm-mnist", "vae-mnist", "oracles-mnist", "invertible-mnist"),
     "rotated": View("filvm-mnist-r", "vae-mnist-r", "oracles-mnist-r"),
     "sequences": View("filvm-sequences", "vae-sequences"),
+    "words": View("filvm-words", "vae-words"),
 }
 MEASURED = {
     "digits": (
@@ -88,8 +98,8 @@ def make_explorer(
     Args:
         workspace: where the runs are; a view whose runs are not complete is left out.
         folder: of the page.
-        half: store the weights in half precision, and those of networks that only read images (the
-            VAEs' encoders, the oracles) in 8 bits. All models together then have 14 MB.
+        half: store the weights in half precision, and those of `EIGHT_BITS` and the oracles in 8
+            bits, so that all models together have less than 15 MB.
         check: compare the graphs with the Python models.
 
     Returns:
@@ -149,9 +159,12 @@ class _Graphs:
             write_graphs(model, place, ("encode", "decode"), half=self.half)
             if self.check:
                 check_onnx(model, place, half=self.half)
-            if self.half and isinstance(model, VAE):
-                encode = convert(model.signatures()["encode"], bits=8)
-                (place / "encode.onnx").write_bytes(encode.SerializeToString())
+            functions = numeric_signatures(model)
+            for name in ("encode", "decode") if self.half else ():
+                bits = 8 if (run, name) in EIGHT_BITS else 16
+                outputs = ("z_star",) if isinstance(model, Lens) and name == "encode" else ()
+                graph = convert(functions[name], bits=bits, outputs=outputs)
+                (place / f"{name}.onnx").write_bytes(graph.SerializeToString())
             share_weights(place)
         return {name: f"models/{run}/{name}.onnx" for name in ("encode", "decode")}
 
@@ -184,7 +197,7 @@ def _view(name: str, view: View, graphs: _Graphs) -> dict[str, Any]:
     workspace = graphs.workspace
     model = workspace.run(view.lens).model()
     vae, lens = workspace.run(view.vae).model(), model.lens
-    observed = vae.observation_spec
+    observed = vae.observation_spec  # of a VAE of texts: numbers of tokens
     entry = {
         "run": view.lens,
         "latent_dim": lens.latent_dim,
@@ -196,6 +209,13 @@ def _view(name: str, view: View, graphs: _Graphs) -> dict[str, Any]:
             **entry,
             "attributes": _attributes(lens, TABLE_1),
             "example": [100 + 20 * t for t in range(min(12, vae.max_length))],
+        }
+    if name == "words":
+        return {
+            **entry,
+            "attributes": _attributes(lens, {"length": (3, vae.max_length)}),
+            "alphabet": list(vae.tokens),
+            "example": EXAMPLE,
         }
     images, labels, ranges = _digits(name, workspace)
     (graphs.folder / "samples" / f"{name}.bin").write_bytes(images.tobytes())
@@ -244,7 +264,7 @@ def _attributes(lens: Lens, ranges: Mapping[str, tuple[float, float]]) -> list[d
             values: Sequence[Any] = attribute.labels.tolist()
             gain = 1.0 if head.gain is None else float(head.gain)
             entry |= {
-                "labels": values,
+                "labels": [LANGUAGE_NAMES.get(value, value) for value in values],
                 "slopes": (gain * head.kernel.numpy()[0]).astype(float).tolist(),
                 "offsets": (gain * head.bias.numpy()).astype(float).tolist(),
             }

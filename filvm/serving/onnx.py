@@ -8,6 +8,7 @@ that polls <name>/ ignores it.
 
 A missing value is -1 or nan at the input, as in the SavedModel, and a mask inside the graph. ONNX
 gives each tensor of a graph one name: an output with the name of an input gets `_out` at its end.
+The graphs of a VAE of texts take and return numbers of tokens (`filvm.serving.tokens`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from filvm.files import exclusive, replacing, write_json
 from filvm.serving.cases import answers, requests
 from filvm.serving.export import ABOUT, SERVED, Export, ServingError, about_run, read_about
 from filvm.serving.signatures import Signature
+from filvm.serving.tokens import numeric, numeric_signatures
 
 OPSET = 18
 BATCHES = (1, 7)  # batch sizes of the check
@@ -86,27 +88,32 @@ def write_graphs(
         signatures: names of signatures; all by default.
         half: store the weights in half precision.
     """
-    functions = model.signatures()
+    functions = numeric_signatures(model)
     for name in signatures or [name for name in functions if name != "serving_default"]:
         graph = convert(functions[name], bits=16 if half else 32)
         (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
 
 
-def convert(function: Signature, *, bits: int = 32) -> Any:
+def convert(function: Signature, *, bits: int = 32, outputs: Sequence[str] = ()) -> Any:
     """A signature as an `onnx.ModelProto`; see the module's docstring for names.
 
     Args:
         function: of one dictionary of tensors.
         bits: in which the weights are stored: 32; 16, half precision; or 8, which rounds each
             column of a matrix to 1/127 of its largest weight, and stores other weights in 16.
+        outputs: names of the outputs to keep; all by default.
     """
     tf2onnx = _tf2onnx()
     (specs,) = function.input_signature
     inputs = list(specs.values())
 
     def named(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = function(dict(zip(specs, tensors, strict=True)))
-        return {output_name(key, specs): tf.identity(value) for key, value in outputs.items()}
+        found = function(dict(zip(specs, tensors, strict=True)))
+        return {
+            output_name(key, specs): tf.identity(value)
+            for key, value in found.items()
+            if key in (outputs or found)
+        }
 
     graph, _ = tf2onnx.convert.from_function(
         tf.function(named, input_signature=inputs), input_signature=inputs, opset=OPSET
@@ -214,10 +221,12 @@ def check_onnx(
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         rows: list[np.ndarray] = []
         for batch in batches:
-            request = requests(model, batch, seed=batch)[path.stem]
+            example = requests(model, batch, seed=batch)[path.stem]
+            request = numeric(model, example)
             outputs = [output.name for output in session.get_outputs()]
             found = dict(zip(outputs, session.run(outputs, request), strict=True))
-            for key, expected in answers(model, path.stem, request).items():
+            answer = numeric(model, answers(model, path.stem, example))
+            for key, expected in answer.items():
                 got = found[output_name(key, request)]
                 if got.shape != expected.shape or got.dtype != expected.dtype:
                     raise ServingError(

@@ -11,6 +11,7 @@ from filvm.data import Categorical, Continuous
 from filvm.experiments import Experiment, Workspace, run_experiment
 from filvm.lens import FILVM, InvertibleLens, LensPipeline
 from filvm.serving.export import ServingError
+from filvm.vae import TextVAE
 from tests.serving.test_serving import (
     SIGNATURES,
     Settings,
@@ -91,11 +92,16 @@ def test_missing_side_information_is_inferred_and_known_side_information_kept(ex
     np.testing.assert_allclose(found["z_star"], z_star, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["invertible", "sequences"])
+@pytest.mark.parametrize("kind", ["invertible", "sequences", "texts"])
 def test_the_graphs_of_other_models_answer_as_python_does(kind, tmp_path):
     keras.utils.set_random_seed(0)
     if kind == "sequences":
         model, signatures = small_sequence_vae(), ("encode", "decode", "reconstruct")
+    elif kind == "texts":
+        small = {"filters": (8,), "dense_units": 8, "units": 8, "condition_units": 4}
+        vae = TextVAE(4, tokens="abc", max_length=4, **small)
+        lens = small_lens(FILVM, Categorical("language", ["de", "en"]), Continuous("length"))
+        model, signatures = LensPipeline(vae, lens), ("encode", "manipulate")
     else:
         model = small_lens(InvertibleLens, Categorical("digit", 10), Continuous("thickness"))
         signatures = ("encode", "decode")
@@ -140,7 +146,8 @@ def test_graphs_share_their_weights_and_answer_as_before(tmp_path):
     share_weights(tmp_path)
     after = {path.stem: path.stat().st_size for path in tmp_path.glob("*.onnx")}
     moved = sum(before.values()) - sum(after.values())
-    assert (tmp_path / "weights.bin").stat().st_size < 0.7 * moved
+    shared = moved - (tmp_path / "weights.bin").stat().st_size
+    assert shared > 5_000  # bytes that both graphs had
     assert max(check_onnx(lens, tmp_path).values()) < 1e-4
 
 

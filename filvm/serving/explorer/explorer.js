@@ -25,7 +25,7 @@ const spoken = (attribute, value) => (attribute.labels ? String(value) : `${numb
 let pending = 0;
 function say(text) {
   clearTimeout(pending);
-  pending = setTimeout(() => (find("#words").textContent = text), 500);
+  pending = setTimeout(() => (find("#spoken").textContent = text), 500);
 }
 
 // --- Pictures --------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Controls {
     const taken = attributes.map((attribute) => attribute.dimension);
     const rest = Array.from({ length: spec.latent_dim }, (_, j) => j).filter((j) => !taken.includes(j));
     find("summary", free).textContent =
-      rest.length === 1 ? "The other coordinate, which has no name" : `The other ${rest.length} coordinates: style, without names`;
+      rest.length === 1 ? "The other coordinate, without a name" : `The other ${rest.length} coordinates, without names`;
     free.hidden = !rest.length;
     for (const dimension of rest) {
       const bare = { name: `z*[${dimension}]`, dimension, range: [-3, 3], coordinates: [-3, 3], unit: "", spoken: "", decimals: 2 };
@@ -166,7 +166,8 @@ class Controls {
 
   addLabels(root, attribute) {
     const small = element("small");
-    const set = element("fieldset", { class: "labels" }, element("legend", {}, `Which ${attribute.name} `, small));
+    const long = attribute.labels.some((label) => String(label).length > 2);
+    const set = element("fieldset", { class: long ? "labels long" : "labels" }, element("legend", {}, `Which ${attribute.name} `, small));
     const inputs = attribute.labels.map((label) => {
       const input = element("input", { type: "radio", name: `${this.model.spec.run}-${attribute.name}`, value: label });
       input.addEventListener("change", () => this.move(attribute, label));
@@ -383,7 +384,7 @@ async function imageView(root, spec, ort) {
     root.dataset.z = JSON.stringify(zStar);
     root.dataset.frames = Number(root.dataset.frames ?? 0) + 1;
     say(
-      `Asked: a ${asked[0]}, ${value.name} ${spoken(value, asked[1])}. The image shows a ${measured[0]}, ` +
+      `Asked: digit ${asked[0]}, ${value.name} ${spoken(value, asked[1])}. The image shows digit ${measured[0]}, ` +
         `${value.name} ${spoken(value, measured[1])}.`,
     );
   });
@@ -408,7 +409,7 @@ async function imageView(root, spec, ort) {
     return read(samples.zStar[i]);
   };
   const map = drawMap(find(".map", root), samples, [label, value], choose);
-  find(".choice figcaption", root).textContent =
+  find(".place figcaption", root).textContent =
     `${samples.count} test digits by z*[0], the ${label.name}, and z*[1], the ${value.name}. The ring is the result.`;
   find(".clear", root).addEventListener("click", () => pad.clear());
   find(".random", root).addEventListener("click", () => choose(Math.floor(Math.random() * samples.count)));
@@ -520,7 +521,7 @@ async function undoView(root, spec, ort) {
       words.push(`${name}: a pixel differs by at most ${most.toFixed(3)}`);
     }
     root.dataset.frames = Number(root.dataset.frames ?? 0) + 1;
-    say(`A ${samples.labels[sample]} changed into a ${asked} and back. ${words.join(". ")}.`);
+    say(`Digit ${samples.labels[sample]} changed into ${asked} and back. ${words.join(". ")}.`);
   });
   spec.attributes[0].labels.forEach((label, k) => {
     const input = element("input", { type: "radio", name: "undo-target", value: label });
@@ -609,6 +610,48 @@ function chart(svg, numbers, asked, longest) {
   svg.setAttribute("aria-label", `Chart of ${numbers.length} numbers; dashed: the asked sequence`);
 }
 
+// --- Words -----------------------------------------------------------------------------------
+
+async function wordView(root, spec, ort) {
+  const graphs = await loadGraphs(ort, spec.graphs);
+  const model = new Model(spec, graphs.vae, graphs.lens);
+  const longest = spec.input.shape[0];
+  root.append(find("#word-view").content.cloneNode(true));
+  const fill = measureTable(find(".measures", root), model.attributes);
+  /** A word -> the numbers of its letters, from 1; 0 after its end. null: a letter is unknown. */
+  const numbersOf = (word) => {
+    const numbers = Array.from(word, (letter) => spec.alphabet.indexOf(letter) + 1);
+    return numbers.includes(0) ? null : [...numbers, ...Array(Math.max(0, longest - numbers.length)).fill(0)];
+  };
+  const show = onceAFrame(async () => {
+    const zStar = controls.zStar.slice();
+    const { tokens } = await model.decode(zStar);
+    const letters = Array.from(tokens).filter((number) => number > 0).map((number) => spec.alphabet[number - 1]);
+    const back = await model.encode(tokens);
+    const asked = model.attributes.map((attribute) => model.read(attribute, zStar));
+    const measured = model.attributes.map((attribute) => (attribute.labels ? model.read(attribute, back) : letters.length));
+    find(".word", root).textContent = letters.join("");
+    fill(asked, measured);
+    root.dataset.z = JSON.stringify(zStar);
+    root.dataset.frames = Number(root.dataset.frames ?? 0) + 1;
+    const words = model.attributes.map((attribute, j) => `${attribute.name} ${spoken(attribute, measured[j])}, asked ${spoken(attribute, asked[j])}`);
+    say(`The word ${letters.join("")}: ${words.join("; ")}.`);
+  });
+  const controls = new Controls(root, model, show);
+  const form = find(".own", root);
+  const fault = find(".fault", form);
+  const read = async (word) => controls.set(await model.encode(numbersOf(word)));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const word = find("input", form).value.trim().toLowerCase();
+    const fits = word && Array.from(word).length <= longest && numbersOf(word);
+    fault.textContent = fits ? "" : `Expected one word of at most ${longest} letters out of ${spec.alphabet.join("")}.`;
+    if (fits) await read(word).catch(fail);
+  });
+  find("input", form).value = spec.example;
+  await read(spec.example);
+}
+
 // --- The page --------------------------------------------------------------------------------
 
 const VIEWS = {
@@ -616,6 +659,7 @@ const VIEWS = {
   rotated: [imageView, "rotated", "filvm-mnist-r"],
   undo: [undoView, "digits", "filvm-mnist"],
   sequences: [sequenceView, "sequences", "filvm-sequences"],
+  words: [wordView, "words", "filvm-words"],
 };
 
 function fail(error) {
