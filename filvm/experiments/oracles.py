@@ -18,7 +18,7 @@ from filvm.analysis.oracles import (
     training_images,
 )
 from filvm.experiments.settings import OracleSettings
-from filvm.experiments.vaes import copies_of, digit_images, distorted_share
+from filvm.experiments.vaes import copies_of, digit_images, distortion
 from filvm.runs.run import Run
 from filvm.runs.training import cosine_adam, distorted, fit, shuffled_batches
 
@@ -48,12 +48,12 @@ def train(task_name: str, settings: OracleSettings, run: Run) -> None:
     compile_oracle(oracle, cosine_adam(settings.learning_rate, settings.steps))
 
     # Turning a digit would change the rotation that the oracle learns to read.
-    share = distorted_share((rows.stop - rows.start) // copies_of(digits))
+    few = distortion((rows.stop - rows.start) // copies_of(digits))
     turn = 0.0 if rotated else 12.0
 
     def distort(batch: Any, seed: tf.Tensor) -> Any:
         images, values = batch
-        return distorted(images, seed, share, turn), values
+        return distorted(images, seed, turn=turn, **few), values
 
     def batches(first_step: int) -> tf.data.Dataset:
         return shuffled_batches(
@@ -63,7 +63,7 @@ def train(task_name: str, settings: OracleSettings, run: Run) -> None:
             first_step=first_step,
             steps=settings.steps,
             transform=lambda batch: (training_images(batch[0]), batch[1]),
-            distort=distort if share else None,
+            distort=distort if few else None,
         )
 
     # Sharp and blurred real digits, half and half: an oracle has to read generated ones.

@@ -39,6 +39,7 @@ Precision = Annotated[str, OneOf(("auto", "float32", "bfloat16"))]
 # many steps would learn them by heart.
 FEW_DIGITS = 20_000
 DISTORTED_OF_FEW = 0.9
+THICKEN_FEW = 0.6  # of few digits, a VAE learns too little of the thickness of strokes without it
 
 
 @dataclass(frozen=True)

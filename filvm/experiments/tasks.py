@@ -48,7 +48,7 @@ from filvm.data import (
 )
 from filvm.data.sequences import TABLE_1, Sequences, SequenceSplits, split_sequences
 from filvm.data.side_information import Attribute
-from filvm.experiments.settings import FEW_DIGITS, Recipe, SequenceVaeSettings
+from filvm.experiments.settings import FEW_DIGITS, THICKEN_FEW, Recipe, SequenceVaeSettings
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.run import Run
 from filvm.runs.training import distorted
@@ -277,7 +277,8 @@ class DigitTask:
         parts, attributes = [z], {name: [values] for name, values in side.items()}
         for copy in range(copies):
             seed = tf.constant([recipe.seed, copy], tf.int64)
-            moved = distorted(to_float(images), seed, turn=self.turn).numpy()
+            pixels = to_float(images)
+            moved = distorted(pixels, seed, turn=self.turn, thicken=THICKEN_FEW).numpy()
             parts.append(vae.encode(moved)[0])
             again = measure_shapes(moved, self.measured) if self.measured else {}
             for name, values in side.items():

@@ -16,6 +16,7 @@ from filvm.data import Mnist, RotatedMnist, to_float
 from filvm.experiments.settings import (
     DISTORTED_OF_FEW,
     FEW_DIGITS,
+    THICKEN_FEW,
     ImageVaeSettings,
     SequenceVaeSettings,
     TextVaeSettings,
@@ -114,9 +115,11 @@ def copies_of(digits: Mnist | RotatedMnist) -> int:
     return digits.num_rotations if isinstance(digits, RotatedMnist) else 1
 
 
-def distorted_share(num_digits: int, share: float = 0.0) -> float:
-    """The share of digits to distort in a training on so many digits."""
-    return max(share, DISTORTED_OF_FEW) if num_digits < FEW_DIGITS else share
+def distortion(num_digits: int, share: float = 0.0) -> dict[str, float]:
+    """The arguments of `distorted` in a training on so many digits; empty if none is distorted."""
+    if num_digits < FEW_DIGITS:
+        return {"share": max(share, DISTORTED_OF_FEW), "thicken": THICKEN_FEW}
+    return {"share": share} if share else {}
 
 
 def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> None:
@@ -147,10 +150,10 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
             first_step=first_step,
             steps=settings.steps,
             transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
-            distort=partial(distorted, share=share) if share else None,
+            distort=partial(distorted, **distort) if distort else None,
         )
 
-    share = distorted_share(len(images) // copies_of(digits), settings.distorted)
+    distort = distortion(len(images) // copies_of(digits), settings.distorted)
     held_out = to_float(digits.train_images[validation])
     fit(
         vae,

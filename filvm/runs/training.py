@@ -129,9 +129,13 @@ def shuffled_batches(
 
 
 def distorted(
-    images: tf.Tensor, seed: tf.Tensor, share: float = 1.0, turn: float = 12.0
+    images: tf.Tensor,
+    seed: tf.Tensor,
+    share: float = 1.0,
+    turn: float = 12.0,
+    thicken: float = 0.0,
 ) -> tf.Tensor:
-    """Rotate, stretch, shear and shift a share of the images at random.
+    """Rotate, stretch, shear, shift and thicken a share of the images at random.
 
     A rotation is at most `turn` degrees, a stretch 0.15 of the width and of the height, a shear a
     quarter of the height, a shift 0.7 pixels. Pixels from beyond the border are 0.
@@ -141,18 +145,24 @@ def distorted(
         seed: [2], for stateless random numbers.
         share: of the images to distort; the others stay unchanged.
         turn: the largest angle of rotation, degrees.
+        thicken: the largest share a of a dilation or an erosion, with a random in [-a, a]:
+
+                x + a (max of the 3 x 3 neighbours - x)    for a > 0,
+                x + a (x - min of the 3 x 3 neighbours)    for a < 0.
+
+            With it, few digits have strokes of every thickness.
 
     Returns:
         Images of the same shape.
     """
     n, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
     most = [math.radians(turn), 0.15, 0.15, 0.25, 0.7, 0.7, 1.0]
-    angle, wider, higher, shear, right, down, which = tf.unstack(
+    angle, broader, higher, shear, right, down, which = tf.unstack(
         tf.random.stateless_uniform([7, n], seed, -1.0) * tf.constant(most)[:, tf.newaxis]
     )
     # The place in the old image of each pixel of the new image, relative to the centre.
     cos, sin = tf.cos(angle), tf.sin(angle)
-    of_x, of_y = ((1 + wider) * cos, shear - sin), (sin, (1 + higher) * cos)
+    of_x, of_y = ((1 + broader) * cos, shear - sin), (sin, (1 + higher) * cos)
     x, y = (width - 1) / 2, (height - 1) / 2
     zeros = tf.zeros([n])
     rows = (
@@ -166,6 +176,11 @@ def distorted(
         fill_value=0.0,
         interpolation="BILINEAR",
     )
+    if thicken:
+        amount = tf.random.stateless_uniform([n, 1, 1, 1], tf.add(seed, 1), -thicken, thicken)
+        wider = tf.nn.max_pool2d(moved, 3, 1, "SAME") - moved
+        narrower = moved + tf.nn.max_pool2d(-moved, 3, 1, "SAME")
+        moved += amount * tf.where(amount > 0, wider, narrower)
     return tf.where((which < 2 * share - 1)[:, tf.newaxis, tf.newaxis, tf.newaxis], moved, images)
 
 

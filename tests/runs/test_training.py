@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from filvm.data import stroke_thickness
 from filvm.experiments import EXPERIMENTS, TrainOptions, Workspace, run_experiment
 from filvm.runs.training import TrainingDiverged, distorted, shuffled_batches
 
@@ -157,6 +158,18 @@ def test_distortions_too_are_the_same_wherever_training_goes_on():
     whole = sums(0)
     assert whole[3:] == sums(3)
     assert len(set(whole)) == 6
+
+
+def test_a_distortion_can_thicken_and_thin_strokes():
+    bar = np.zeros([40, 28, 28, 1], np.float32)
+    bar[:, 6:22, 12:16] = 1.0
+    plain, thick = (distorted(tf.constant(bar), [0, 1], thicken=a).numpy() for a in (0.0, 0.6))
+    assert thick.min() >= 0
+    assert thick.max() <= 1
+    change = stroke_thickness(thick) - stroke_thickness(plain)
+    assert change.max() > 0.5
+    assert change.min() < -0.5
+    assert 0.2 < (change > 0).mean() < 0.8
 
 
 def test_so_many_images_are_distorted_each_in_its_own_way_and_not_by_much():
