@@ -144,7 +144,7 @@ def listed_forms(languages: Sequence[str] = LANGUAGES) -> frozenset[str]:
     Raises:
         WordsError: as in `load_words`.
     """
-    return frozenset(fold(form) for listed in _lists(languages) for form in listed)
+    return frozenset(fold(form) for listed in _lists(languages) for form in listed) - {""}
 
 
 def _lists(languages: Sequence[str]) -> list[dict[str, float]]:

@@ -84,21 +84,23 @@ def word_table_figure(
         title: above the table.
     """
     height = 0.2 * (len(rows) + 1) + 0.7
+    size = 8 if len(columns) <= 6 else 6  # 12 letters and brackets fit their column
+    first = 0.2  # more width for the rows' names
     figure = Figure(figsize=(7.2, height), layout="constrained")
     axis = figure.subplots()
-    axis.set(xlim=(0, len(columns) + 1), ylim=(len(rows) + 0.5, -0.7))
+    axis.set(xlim=(-first, len(columns) + 1), ylim=(len(rows) + 0.5, -0.7))
     axis.set_axis_off()
     for place, name in enumerate(columns, start=1):
-        axis.text(place, -0.2, name, fontsize=8, fontweight="bold", va="center")
+        axis.text(place, -0.2, name, fontsize=size, fontweight="bold", va="center")
     for row, name in enumerate(rows):
-        axis.text(0, row + 0.8, name, fontsize=8, fontweight="bold", va="center")
+        axis.text(-first, row + 0.8, name, fontsize=size, fontweight="bold", va="center")
         for column, word in enumerate(words[row]):
             colour = RIGHT if language_right[row, column] else WRONG_LANGUAGE
             axis.text(
                 column + 1,
                 row + 0.8,
                 word if length_right[row, column] else f"({word})",
-                fontsize=8,
+                fontsize=size,
                 color=colour,
                 va="center",
                 family="monospace",
