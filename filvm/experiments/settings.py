@@ -91,7 +91,7 @@ class TextVaeSettings:
     latent_dim: Count = 24
     filters: tuple[Count, ...] = (128, 128)  # of the encoder's convolutions
     dense_units: Count = 384  # of the layers before and after z
-    beta: NotNegative = 0.07  # of the KL term, after the warm-up
+    beta: NotNegative = 0.1  # of the KL term, after the warm-up
     warm_up: Share = 0.6  # of all training steps; without it the posterior collapses
     steps: Count = 9_000  # of the optimiser
     epochs: Count = 12  # equal parts of the steps
