@@ -389,6 +389,45 @@ def test_the_callbacks_of_keras_work(tmp_path):
     np.testing.assert_array_equal(model.infer(Z), loaded.infer(Z))
 
 
+@pytest.mark.parametrize(("new", "data"), [(new_lens, (Z, Y)), (new_vae, (X,))])
+def test_tensorboard_shows_losses_weights_and_the_graph(new, data, tmp_path):
+    pytest.importorskip("tensorboard", reason="needs filvm[tensorboard]")
+    model = new()
+    callback = keras.callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq=1)
+    validation = data if len(data) == 2 else (X, None)
+    model.fit(*data, validation_data=validation, callbacks=[callback], **QUIET)
+    events = [
+        value.tag
+        for path in tmp_path.rglob("events.*")
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+    assert {"epoch_loss", "batch_loss", "keras"} <= set(events)
+    names = [variable.name for variable in model.trainable_variables]
+    assert sum("kernel" in tag for tag in events) >= sum("kernel" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size is 0; expected an integer >= 1"),
+        ({"batch_size": -4}, ValueError, "batch_size is -4; expected an integer >= 1"),
+        ({"batch_size": 2.5}, TypeError, "batch_size is 2.5; expected an integer >= 1"),
+        ({"epochs": -1}, ValueError, "epochs is -1; expected an integer >= 1"),
+        ({"epochs": 0}, ValueError, "epochs is 0; expected an integer >= 1"),
+        ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch is 0; expected an integer >= 1"),
+        ({"initial_epoch": -1}, ValueError, "initial_epoch is -1; expected an integer >= 0"),
+    ],
+)
+def test_counts_of_fit_are_refused_in_one_sentence(setting, error, message):
+    for model, data in ((new_vae(), (X,)), (new_lens(), (Z, Y))):
+        with pytest.raises(error, match=message):
+            model.fit(*data, **setting, **QUIET)
+    if "batch_size" in setting:
+        with pytest.raises(error, match=message):
+            new_lens().predict(Z, **setting, **QUIET)
+
+
 def test_backup_and_restore_continues_where_the_training_stopped(tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -161,6 +161,16 @@ def test_the_reports_recipe_has_no_amendments():
     assert config["latent_variance"] == 2.0
 
 
+def test_the_direction_of_an_axis_is_that_in_which_its_number_rises():
+    lens = FILVM(4, ATTRIBUTES, **SMALL)
+    assert lens.directions().tolist() == [1, 1, 1, 1]
+    lens.heads[1].kernel.assign([[-0.5]])
+    assert lens.directions().tolist() == [1, -1, 1, 1]
+    falling = lens.coordinate("size", [0.0, 1.0])
+    assert falling[0] > falling[1]
+    assert ILVM(4, ATTRIBUTES, **SMALL).directions().tolist() == [1, 1, 1, 1]
+
+
 def test_heads_of_the_ilvm_read_all_dimensions_and_those_of_the_filvm_one():
     ilvm, filvm = ILVM(4, ATTRIBUTES, **SMALL), FILVM(4, ATTRIBUTES, **SMALL)
     z_star = np.zeros([1, 4], np.float32)
