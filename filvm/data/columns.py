@@ -37,6 +37,27 @@ class Column:
         return kinds[self.values.dtype.kind]
 
 
+def plain_array(name: str, values: Any) -> np.ndarray:
+    """Values as an array without a mask; numbers that are Python or pandas objects as float64.
+
+    Raises:
+        ValueError: a value is masked: where every value counts, none can be missing.
+
+    >>> plain_array("z", np.ma.masked_array([[1.0, 2.0]], [[0, 1]]))
+    Traceback (most recent call last):
+    ValueError: z is masked at row 0; expected numbers: remove the row, or fill it in
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        row = int(np.argwhere(np.ma.getmaskarray(values))[0, 0])
+        raise ValueError(
+            f"{name} is masked at row {row}; expected numbers: remove the row, or fill it in"
+        )
+    array = np.asarray(values)
+    if array.dtype == object and all(_kind(value) == "numbers" for value in array.ravel()):
+        return array.astype(np.float64)
+    return array
+
+
 def named_columns(values: Any, what: str, names: str) -> dict[Any, Any]:
     """The columns of a dictionary, a DataFrame or a structured array, by name.
 

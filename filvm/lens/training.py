@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.data.columns import plain_array
 from filvm.data.scaling import attribute_scaling, warn_of_correlations
 from filvm.data.side_information import (
     Attribute,
@@ -26,10 +27,11 @@ from filvm.data.side_information import (
 from filvm.lens.attributes import stack_tensors
 from filvm.serving.signatures import require, require_values
 from filvm.vae.model import CheckedModel, batch_weights, step_seed, update_metrics
-from filvm.vae.sizes import check_at_least, check_seed, size_list
+from filvm.vae.sizes import check_at_least, check_seed, check_sizes, size_list
 
 BATCH_SIZE = 256  # of `fit` and `evaluate`
 FAR = 1e4  # means larger than this many standard deviations need float64
+TINY = 1e-30  # so do standard deviations below this
 
 
 def check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
@@ -67,8 +69,7 @@ class TrainableLens(CheckedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        if not isinstance(latent_dim, int | np.integer) or latent_dim < 1:
-            raise ValueError(f"latent_dim is {latent_dim!r}; expected an integer >= 1")
+        check_sizes(latent_dim=latent_dim)
         self.latent_dim = int(latent_dim)
         self.attributes = check_attributes(side_information, self.latent_dim)
         check_at_least("latent_noise", latent_noise, 0)
@@ -160,14 +161,14 @@ class TrainableLens(CheckedModel):
     def precision(self) -> Any:
         """The dtype of the z and z* that methods on arrays take and return.
 
-        float32, or float64 if a dimension of z has a mean more than 10,000 times as large as its
-        standard deviation: float32 would leave fewer than four digits of z.
+        float32, or float64 if float32 cannot hold the digits of z: if a dimension has a mean more
+        than 10,000 times as large as its standard deviation, or a standard deviation below 1e-30.
         """
         return np.float64 if self._is_far() else np.float32
 
     def _is_far(self) -> bool:
         mean, scale = self.latent_mean.numpy(), self.latent_scale.numpy()
-        return bool((np.abs(mean) > FAR * scale).any())
+        return bool((np.abs(mean) > FAR * scale).any() or (scale < TINY).any())
 
     def standardise(self, z: tf.Tensor) -> tf.Tensor:
         """The VAE's units -> mean 0 and variance 1 over the training data, of the dtype of z."""
@@ -196,7 +197,7 @@ class TrainableLens(CheckedModel):
         # float64 may hold numbers that have been rounded to float32 before.
         single = z.dtype == np.float32 or np.array_equal(z, z.astype(np.float32))
         rounding = 1e-6 if single else 1e-14
-        varies = deviation > np.maximum(rounding * np.abs(mean), 1e-30)
+        varies = deviation > rounding * np.abs(mean)
         attribute_mean, attribute_scale = attribute_scaling(self.attributes, side)
         warn_of_correlations(self.attributes, side)
         self.latent_mean.assign(mean)
@@ -337,7 +338,7 @@ class TrainableLens(CheckedModel):
             TypeError or ValueError with `name`, unless z has numbers, that shape, n >= 1 and only
             values that are finite in float32.
         """
-        array = np.asarray(z)
+        array = plain_array(name, z)
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} has dtype {array.dtype}; expected floating point numbers")
         if array.ndim != 2 or array.shape[1] != self.latent_dim or not len(array):

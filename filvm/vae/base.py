@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.data.columns import plain_array
 from filvm.serving.signatures import require, vae_signatures
 from filvm.vae.batches import require_tf_keras
 from filvm.vae.model import (
@@ -312,7 +313,7 @@ class VAE(CheckedModel):
 
     def encode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x [n, ...] -> z_mean and z_log_var, float32 [n, latent_dim] each."""
-        x = np.asarray(x)
+        x = plain_array("x", x)
         self.check_observations(x)
         z_mean, z_log_var = in_batches(self.encoder, x)
         return np.asarray(z_mean, np.float32), np.asarray(z_log_var, np.float32)
@@ -326,7 +327,7 @@ class VAE(CheckedModel):
 
     def decoder_outputs(self, z: np.ndarray) -> Any:
         """z [n, latent_dim] -> the parameters of p(x|z), the decoder's output."""
-        z = np.asarray(z, np.float32)
+        z = plain_array("z", z).astype(np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"z has shape {list(z.shape)}; expected [n, {self.latent_dim}]")
         finite = np.isfinite(z).all(axis=1)
@@ -384,7 +385,7 @@ class VAE(CheckedModel):
 
     def checked_inputs(self, x: Any) -> np.ndarray:
         """Observations as an array [n, ...] that the model takes."""
-        x = np.asarray(x)
+        x = plain_array("x", x)
         self.check_observations(x)
         if not len(x):
             raise ValueError(f"x has shape {list(x.shape)}; expected at least one observation")

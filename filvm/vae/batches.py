@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.data.columns import plain_array
 from filvm.serving.signatures import require
 
 
@@ -68,7 +69,7 @@ def checked_weights(weights: Any, n: int) -> np.ndarray | None:
     """
     if weights is None:
         return None
-    array = np.asarray(weights)
+    array = plain_array("sample_weight", weights)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"sample_weight has dtype {array.dtype}; expected numbers")
     if array.shape not in ((n,), (n, 1)):

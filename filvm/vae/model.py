@@ -139,7 +139,13 @@ class CheckedModel(Served, keras.Model):
 
     def __init__(self, **kwargs: Any) -> None:
         check_precision()
-        super().__init__(**{"dtype": "float32", **kwargs})
+        if kwargs.get("dtype") not in (None, "float32"):
+            raise ValueError(
+                f"dtype is {kwargs['dtype']!r}; expected none: for bfloat16 call "
+                "keras.mixed_precision.set_global_policy('mixed_bfloat16') before the model is "
+                "created"
+            )
+        super().__init__(**{**kwargs, "dtype": "float32"})
 
     def _count_steps(self) -> None:
         """Create `steps`, the number of training steps so far.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from filvm.data.columns import plain_array
 from filvm.data.sequences import LARGEST_EXACT, Sequences, padded_lengths, sequences_from_lists
 from filvm.data.series import is_pair, padded_series, series_lengths
 from filvm.serving.signatures import require
@@ -37,7 +38,7 @@ def positive_array(x: Any, max_length: int) -> np.ndarray:
         if isinstance(x, Iterable) and not isinstance(x, (str, bytes)):
             x = list(x)
         x = sequences_from_lists(x).numbers
-    x = np.asarray(x)
+    x = plain_array("x", x)
     if x.dtype.kind not in "fiu":
         raise TypeError(f"the sequences have dtype {x.dtype}; expected numbers")
     if x.ndim == 2:

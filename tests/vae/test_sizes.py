@@ -69,6 +69,7 @@ def test_settings_of_a_lens_are_refused_in_one_sentence(settings, error, message
     ("settings", "error", "message"),
     [
         ({"seed": None}, TypeError, "seed is None; expected an integer"),
+        ({"dtype": "mixed_bfloat16"}, ValueError, "dtype is 'mixed_bfloat16'; expected none: for"),
         ({"beta": np.inf}, ValueError, "beta is inf; expected a finite number >= 0"),
         ({"variance": 0.0}, ValueError, "variance is 0.0; expected a number >= 1e-08"),
     ],
