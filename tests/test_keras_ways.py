@@ -390,19 +390,19 @@ def test_the_callbacks_of_keras_work(tmp_path):
 
 
 @pytest.mark.parametrize(("new", "data"), [(new_lens, (Z, Y)), (new_vae, (X,))])
-def test_tensorboard_shows_losses_weights_and_the_graph(new, data, tmp_path):
+def test_tensorboard_shows_losses_and_weights(new, data, tmp_path):
     pytest.importorskip("tensorboard", reason="needs filvm[tensorboard]")
     model = new()
-    callback = keras.callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq=1)
+    callback = keras.callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq="batch")
     validation = data if len(data) == 2 else (X, None)
-    model.fit(*data, validation_data=validation, callbacks=[callback], **QUIET)
+    model.fit(*data, validation_data=validation, callbacks=[callback], batch_size=8, **QUIET)
     events = [
         value.tag
         for path in tmp_path.rglob("events.*")
         for event in tf.compat.v1.train.summary_iterator(str(path))
         for value in event.summary.value
     ]
-    assert {"epoch_loss", "batch_loss", "keras"} <= set(events)
+    assert {"epoch_loss", "batch_loss"} <= set(events)
     names = [variable.name for variable in model.trainable_variables]
     assert sum("kernel" in tag for tag in events) >= sum("kernel" in name for name in names)
 
