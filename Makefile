@@ -113,7 +113,7 @@ $(call figures,figure_A8): $(call done,ilvm-mnist filvm-mnist-r-report)
 
 # The page with the models, beyond the report's with the lens that can be undone.
 $(RUNS)/explorer/explorer.json: $(call done,$(EXPLORED)) $(THICKNESS) $(MNIST_R) \
-	$(wildcard filvm/serving/explorer/*)
+	$(wildcard filvm/serving/explorer/*.*s filvm/serving/explorer/*.html)
 
 # One process draws all figures and writes the table: it imports TensorFlow once.
 $(RUNS)/RESULTS.md: $(call done,$(REPORT))
