@@ -71,6 +71,7 @@ def photograph(page: Page, address: str, view: str, path: Path) -> None:
     page.wait_for_timeout(700)
     page.evaluate("document.activeElement.blur()")
     page.screenshot(path=path)
+    print(path)
 
 
 def main() -> None:
@@ -100,7 +101,6 @@ def main() -> None:
             for view in VIEWS:
                 path = arguments.to / f"explorer_{view}{suffix}.png"
                 photograph(page, address, view, path)
-                print(path)
             if not suffix:
                 for view in ("digits", "sequences"):
                     page.goto(f"{address}#{view}")

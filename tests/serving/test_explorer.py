@@ -43,7 +43,7 @@ def models():
     sequence_lens = small_lens(FILVM, *map(Continuous, ("start", "step", "length")))
     sequence_lens.attribute_mean.assign([500.0, 25.0, 4.0])
     sequence_lens.attribute_scale.assign([290.0, 14.0, 1.5])
-    small = {"filters": (8,), "dense_units": 8, "units": 8, "condition_units": 4}
+    small = {"filters": (8,), "dense_units": 8}
     text_vae = TextVAE(4, tokens="adegnr", max_length=8, **small)
     text_lens = small_lens(FILVM, Categorical("language", ["de", "en"]), Continuous("length"))
     rotated_lens = small_lens(FILVM, DIGIT, rotation)

@@ -98,7 +98,7 @@ def test_the_graphs_of_other_models_answer_as_python_does(kind, tmp_path):
     if kind == "sequences":
         model, signatures = small_sequence_vae(), ("encode", "decode", "reconstruct")
     elif kind == "texts":
-        small = {"filters": (8,), "dense_units": 8, "units": 8, "condition_units": 4}
+        small = {"filters": (8,), "dense_units": 8}
         vae = TextVAE(4, tokens="abc", max_length=4, **small)
         lens = small_lens(FILVM, Categorical("language", ["de", "en"]), Continuous("length"))
         model, signatures = LensPipeline(vae, lens), ("encode", "manipulate")
