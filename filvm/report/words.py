@@ -36,8 +36,8 @@ a KL term of {kl} nats; {collapse}.
 """
 WORDS_LIMITS = """What limits it: all letters of a word together tell its language, so in z the
 languages overlap, and most of N(0, I) decodes to strings that are no words. About these the judge's
-answer means little. Language is therefore read better than it is made; length, which few places of
-a word decide, is both.
+answer means little. Language is therefore read better than it is made. The length is read nearly
+exactly; on request it is often one letter off.
 
 """
 
