@@ -212,7 +212,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "figures", parents=[data, runs], help="draw figures of finished runs, write RESULTS.md"
     )
-    command.add_argument("figure", nargs="*", help="for example figure_03; default: all")
+    command.add_argument(
+        "figure",
+        nargs="*",
+        help="for example figure_03, or hero (the moving picture); default: all",
+    )
     command.set_defaults(command=_figures)
 
     command = commands.add_parser(
@@ -388,20 +392,21 @@ def _figures(arguments: argparse.Namespace) -> None:
     _import_tensorflow()
     from filvm.experiments import RunError
     from filvm.report.figures import FIGURES, draw
+    from filvm.report.hero import draw_hero
     from filvm.report.results import write_results
 
-    if unknown := set(arguments.figure) - set(FIGURES):
-        raise RunError(f"figure is {', '.join(sorted(unknown))}; expected {', '.join(FIGURES)}")
+    known = [*FIGURES, "hero"]
+    if unknown := set(arguments.figure) - set(known):
+        raise RunError(f"figure is {', '.join(sorted(unknown))}; expected {', '.join(known)}")
     workspace = _workspace(arguments)
     folder = workspace.folder / "figures"
-    for name in arguments.figure or FIGURES:
+    for name in arguments.figure or known:
         with _timed(name):
-            draw(name, workspace, folder)
+            if name == "hero":
+                draw_hero(workspace, workspace.folder / "hero.gif")
+            else:
+                draw(name, workspace, folder)
     if not arguments.figure:
-        from filvm.report.hero import draw_hero
-
-        with _timed("hero"):
-            draw_hero(workspace, workspace.folder / "hero.gif")
         write_results(workspace, workspace.folder / "RESULTS.md")
     print(f"figures are in {folder}")
 
