@@ -37,8 +37,7 @@ from filvm.experiments.tasks import AR_VAE, ar_vae_measures
 from filvm.runs.training import (
     cosine_adam,
     distorted,
-    fit,
-    shuffled_batches,
+    fit_samples,
 )
 from filvm.vae import ConvVAE
 from filvm.vae.base import gaussian_kl, sample_gaussian
@@ -115,27 +114,17 @@ def train(settings: Settings, run: Run) -> None:
         as_it_was = tf.reduce_all(moved == pixels, axis=[1, 2, 3])[:, tf.newaxis]
         return moved, tf.where(as_it_was, known, float("nan"))
 
-    def batches(first_step: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            (images, attributes[chosen]),
-            settings.batch_size,
-            seed=settings.seed,
-            first_step=first_step,
-            steps=settings.steps,
-            transform=lambda batch: (
-                tf.cast(batch[0][..., tf.newaxis], tf.float32) / 255.0,
-                batch[1],
-            ),
-            distort=distort if settings.distorted else None,
-        )
-
-    fit(
+    fit_samples(
         model,
-        batches,
+        (images, attributes[chosen]),
+        settings,
         run=run,
-        epochs=settings.epochs,
-        steps=settings.steps,
         validation=tf.data.Dataset.from_tensor_slices(validation).batch(settings.batch_size),
+        transform=lambda batch: (
+            tf.cast(batch[0][..., tf.newaxis], tf.float32) / 255.0,
+            batch[1],
+        ),
+        distort=distort if settings.distorted else None,
     )
     run.save_model(model)
 

@@ -16,7 +16,7 @@ from filvm.experiments.words import WordTask
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.precision import choose_precision, layers_in
 from filvm.runs.run import Run
-from filvm.runs.training import cosine_adam, fit, shuffled_batches, steps_per_call
+from filvm.runs.training import cosine_adam, fit_samples, steps_per_call
 
 TASKS: dict[str, Task] = {**tasks.TASKS, "words": WordTask()}
 
@@ -53,24 +53,8 @@ def measure(task_name: str, recipe: Recipe, run: Run) -> LensMetrics:
 def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Samples) -> None:
     """Train a compiled lens on latents and their side information, or continue."""
     lens.adapt(*known)
-
-    def batches(first_step: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            known,
-            recipe.batch_size,
-            seed=recipe.seed,
-            first_step=first_step,
-            steps=recipe.steps,
-        )
-
-    fit(
-        lens,
-        batches,
-        run=run,
-        epochs=recipe.epochs,
-        steps=recipe.steps,
-        validation=tf.data.Dataset.from_tensor_slices(shuffled(held_out)).batch(1000),
-    )
+    validation = tf.data.Dataset.from_tensor_slices(shuffled(held_out)).batch(1000)
+    fit_samples(lens, known, recipe, run=run, validation=validation)
 
 
 def first_samples(

@@ -20,7 +20,7 @@ from filvm.analysis.oracles import (
 from filvm.experiments.settings import OracleSettings
 from filvm.experiments.vaes import copies_of, digit_images, distortion
 from filvm.runs.run import Run
-from filvm.runs.training import cosine_adam, distorted, fit, shuffled_batches
+from filvm.runs.training import cosine_adam, distorted, fit_samples
 
 
 @dataclass(frozen=True)
@@ -55,27 +55,17 @@ def train(task_name: str, settings: OracleSettings, run: Run) -> None:
         images, values = batch
         return distorted(images, seed, turn=turn, **few), values
 
-    def batches(first_step: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            samples(rows),
-            settings.batch_size,
-            seed=settings.seed,
-            first_step=first_step,
-            steps=settings.steps,
-            transform=lambda batch: (training_images(batch[0]), batch[1]),
-            distort=distort if few else None,
-        )
-
     # Sharp and blurred real digits, half and half: an oracle has to read generated ones.
     validation = tf.data.Dataset.from_tensor_slices(samples(held_out)).batch(1000)
     validation = validation.map(lambda pixels, values: (training_images(pixels), values))
-    fit(
+    fit_samples(
         oracle,
-        batches,
+        samples(rows),
+        settings,
         run=run,
-        epochs=settings.epochs,
-        steps=settings.steps,
         validation=validation,
+        transform=lambda batch: (training_images(batch[0]), batch[1]),
+        distort=distort if few else None,
     )
     run.save_model(oracle)
 

@@ -29,9 +29,8 @@ from filvm.runs.training import (
     ReconstructionError,
     cosine_adam,
     distorted,
-    fit,
+    fit_samples,
     seconds_to_reach,
-    shuffled_batches,
     steps_per_call,
 )
 from filvm.vae import ConvVAE, SequenceVAE, TextVAE
@@ -142,26 +141,16 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
     with layers_in(precision):
         vae = build()
 
-    def batches(first_step: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            images,
-            settings.batch_size,
-            seed=settings.seed,
-            first_step=first_step,
-            steps=settings.steps,
-            transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
-            distort=partial(distorted, **distort) if distort else None,
-        )
-
     distort = distortion(len(images) // copies_of(digits), settings.distorted)
     held_out = to_float(digits.train_images[validation])
-    fit(
+    fit_samples(
         vae,
-        batches,
+        images,
+        settings,
         run=run,
-        epochs=settings.epochs,
-        steps=settings.steps,
         validation=tf.data.Dataset.from_tensor_slices(held_out).batch(1000),
+        transform=lambda pixels: tf.cast(pixels[..., tf.newaxis], tf.float32) / 255.0,
+        distort=partial(distorted, **distort) if distort else None,
         callbacks=[ReconstructionError(vae, held_out)],
     )
     run.save_model(vae)
@@ -192,22 +181,12 @@ def train_on_sequences(settings: SequenceVaeSettings, run: Run) -> None:
         jit_compile=settings.jit_compile,
     )
 
-    def batches(first_step: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            sequences.train.numbers,
-            settings.batch_size,
-            seed=settings.seed,
-            first_step=first_step,
-            steps=settings.steps,
-        )
-
     held_out = tf.data.Dataset.from_tensor_slices(sequences.validation.numbers)
-    fit(
+    fit_samples(
         vae,
-        batches,
+        sequences.train.numbers,
+        settings,
         run=run,
-        epochs=settings.epochs,
-        steps=settings.steps,
         validation=held_out.batch(min(1000, settings.validation), drop_remainder=True),
         monitor="val_absolute_error",
     )
@@ -232,24 +211,12 @@ def train_on_words(settings: TextVaeSettings, run: Run) -> None:
         cosine_adam(settings.learning_rate, settings.steps),
         steps_per_execution=steps_per_call(settings.steps),
     )
-    tokens = vae.tokens_array(words.train.text)
-
-    def batches(first_step: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            tokens,
-            settings.batch_size,
-            seed=settings.seed,
-            first_step=first_step,
-            steps=settings.steps,
-        )
-
     held_out = tf.data.Dataset.from_tensor_slices(vae.tokens_array(words.validation.text))
-    fit(
+    fit_samples(
         vae,
-        batches,
+        vae.tokens_array(words.train.text),
+        settings,
         run=run,
-        epochs=settings.epochs,
-        steps=settings.steps,
         validation=held_out.batch(1000),
         monitor="val_full_loss",
     )

@@ -337,6 +337,42 @@ def seconds_to_reach(history: list[dict[str, float]], name: str, level: float) -
     return None
 
 
+def fit_samples(
+    model: keras.Model,
+    samples: Any,
+    settings: Any,
+    *,
+    run: Run,
+    validation: Any,
+    transform: Callable[[Any], Any] | None = None,
+    distort: Callable[[Any, tf.Tensor], Any] | None = None,
+    **options: Any,
+) -> list[dict[str, float]]:
+    """`fit` on `shuffled_batches` of samples, with the budget of an experiment's settings.
+
+    Args:
+        model: compiled.
+        samples: the arrays of `shuffled_batches`; `transform` and `distort` are its, too.
+        settings: has `batch_size`, `seed`, `steps` and `epochs`.
+        run, validation: as for `fit`.
+        options: further arguments of `fit`.
+    """
+
+    def batches(first_step: int) -> tf.data.Dataset:
+        return shuffled_batches(
+            samples,
+            settings.batch_size,
+            seed=settings.seed,
+            first_step=first_step,
+            steps=settings.steps,
+            transform=transform,
+            distort=distort,
+        )
+
+    budget = {"epochs": settings.epochs, "steps": settings.steps}
+    return fit(model, batches, run=run, validation=validation, **budget, **options)
+
+
 def fit(
     model: keras.Model,
     batches: Callable[[int], tf.data.Dataset],
