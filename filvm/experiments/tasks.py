@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import joblib
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
 
 from filvm.analysis import disentanglement
 from filvm.analysis.correlation import spearman
@@ -137,7 +138,9 @@ def code_measures(lens: Lens, z: np.ndarray, factors: dict[str, np.ndarray]) -> 
     return {**found, "along": along}
 
 
-def image_errors(model: LensPipeline, x: np.ndarray, z: np.ndarray) -> dict[str, float]:
+def image_errors(
+    model: LensPipeline, x: np.ndarray, z: np.ndarray, z_star: np.ndarray
+) -> dict[str, float]:
     """What the way through z* costs: test MSE per pixel, in [0, 1], of two reconstructions.
 
         mse       x -> z -> z* -> z -> x
@@ -148,9 +151,9 @@ def image_errors(model: LensPipeline, x: np.ndarray, z: np.ndarray) -> dict[str,
     Args:
         model: VAE and lens.
         x: test images, float32 in [0, 1].
-        z: their latents.
+        z, z_star: of these images.
     """
-    through = model.lens.generate(model.lens.infer(z))
+    through = model.lens.generate(z_star)
     return {
         name: float(squared_errors(x, model.vae.decode(latents)).mean())
         for name, latents in (("mse", through), ("mse_vae", z))
@@ -287,15 +290,22 @@ class DigitTask:
         return np.concatenate(parts), {n: np.concatenate(v) for n, v in attributes.items()}
 
     def asked_digits(
-        self, run: Run, model: LensPipeline, images: np.ndarray, labels: np.ndarray
+        self,
+        workspace: Workspace,
+        model: LensPipeline,
+        oracle: keras.Model,
+        images: np.ndarray,
+        labels: np.ndarray,
+        z_star: np.ndarray,
     ) -> dict[str, Any]:
         """Measures of digits that z*_0 makes, as the oracle reads them.
 
         Args:
-            run: of the lens.
+            workspace: has the training images.
             model: VAE and lens, in which the digit owns dimension 0.
+            oracle: of the task.
             images: real test images, float32 [n, 28, 28, 1].
-            labels: their digits, [n].
+            labels, z_star: of these images, [n] and [n, d].
 
         Returns:
             `on_request`: the agreement, where the other dimensions are drawn. `diversity`: these
@@ -303,15 +313,14 @@ class DigitTask:
             by the VAE, which show what can be reached. `digits_in_sweeps`: how many digits appear
             while z*_0 runs over its own range.
         """
-        lens, oracle = model.lens, run.workspace.run(self.oracle).model()
-        read_digit = partial(predict_digit, oracle)
+        lens, read_digit = model.lens, partial(predict_digit, oracle)
         count = max(len(images) // 10, 1)
         places = lens.coordinate("digit", np.arange(10))
         requests = digit_requests(places, lens.latent_dim, num_per_digit=count)
         asked = model.decode(requests.reshape(-1, lens.latent_dim))
-        z_star, rows = model.encode(images), samples_of_each_digit(labels)
+        rows = samples_of_each_digit(labels)
         real = [images[of_digit] for of_digit in samples_of_each_digit(labels, most=DIVERSE)]
-        others = self._training_images_by_digit(run.workspace, len(real[0]))
+        others = self._training_images_by_digit(workspace, len(real[0]))
         return {
             "on_request": requested_digits(asked, read_digit, 10).summary(),
             "diversity": diversity_by_class(
@@ -350,6 +359,7 @@ class MnistTask(DigitTask):
         images = to_float(images)
         labels, thickness = known["digit"].astype(np.int64), known["thickness"]
         z = model.latents(images)
+        z_star = model.lens.infer(z)
         read = model.lens.predict_side_information(z)
         test = {
             **code_measures(model.lens, z, known),
@@ -357,7 +367,7 @@ class MnistTask(DigitTask):
                 "digit_accuracy": float(np.mean(read["digit"] == labels)),
                 "thickness_mae": float(np.nanmean(np.abs(read["thickness"] - thickness))),
             },
-            "after_the_lens": image_errors(model, images, z),
+            "after_the_lens": image_errors(model, images, z, z_star),
         }
         seconds = run.training_seconds()
         if model.lens.heads[0].dimension is None:  # an ILVM: no dimension belongs to an attribute
@@ -365,7 +375,7 @@ class MnistTask(DigitTask):
         return LensMetrics(
             test,
             seconds,
-            self._manipulation(run, model, images, known),
+            self._manipulation(run.workspace, model, images, known, z_star),
             round_trip_report(
                 model,
                 z,
@@ -375,13 +385,18 @@ class MnistTask(DigitTask):
         )
 
     def _manipulation(
-        self, run: Run, model: LensPipeline, images: np.ndarray, known: dict[str, np.ndarray]
+        self,
+        workspace: Workspace,
+        model: LensPipeline,
+        images: np.ndarray,
+        known: dict[str, np.ndarray],
+        z_star: np.ndarray,
     ) -> dict[str, Any]:
         """Digits on request; thickness swept at every digit; real samples changed."""
-        lens, labels = model.lens, known["digit"]
-        read_digit = partial(predict_digit, run.workspace.run(self.oracle).model())
+        lens, labels, oracle = model.lens, known["digit"], workspace.run(self.oracle).model()
+        read_digit = partial(predict_digit, oracle)
         places = lens.coordinate("digit", np.arange(10))
-        z_star, values = model.encode(images), SWEEP * lens.directions()[1]
+        values = SWEEP * lens.directions()[1]
         rest, rows = np.zeros((1, lens.latent_dim)), samples_of_each_digit(labels)
         judges = stroke_thickness, read_digit
         from_origin = sweep_every_digit(model.decode, *judges, places, values, rest)
@@ -396,7 +411,7 @@ class MnistTask(DigitTask):
             places,
         )
         return {
-            **self.asked_digits(run, model, images, labels),
+            **self.asked_digits(workspace, model, oracle, images, labels, z_star),
             "thickness_sweep": sweep.summary(),
             "thickness_sweep_from_origin": from_origin.summary(),
             "changed_digit": changed.summary(),
@@ -408,7 +423,8 @@ class RotatedTask(DigitTask):
 
     def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
         images, known = self.load(run.workspace).test_sample(recipe.test_limit)
-        z = encode_images(model.vae, images)
+        z, x = encode_images(model.vae, images), to_float(images)
+        z_star = model.lens.infer(z)
         read = model.lens.predict_side_information(z)
         test = {
             **code_measures(model.lens, z, known),
@@ -418,26 +434,21 @@ class RotatedTask(DigitTask):
                     np.median(np.abs(read["rotation"] - known["rotation"]))
                 ),
             },
-            "after_the_lens": image_errors(model, to_float(images), z),
+            "after_the_lens": image_errors(model, x, z, z_star),
         }
         oracle = run.workspace.run(self.oracle).model()
+        judges = partial(predict_rotation, oracle), partial(predict_digit, oracle)
+        places = model.lens.coordinate("digit", np.arange(10))
         asked = digit_and_value_on_request(
             model.decode,
-            partial(predict_rotation, oracle),
-            partial(predict_digit, oracle),
-            model.lens.coordinate("digit", np.arange(10)),
+            *judges,
+            places,
             model.lens.coordinate("rotation", ASKED_ANGLES),
             ASKED_ANGLES,
             model.lens.latent_dim,
         )
         changed = change_digit(
-            model.decode,
-            partial(predict_rotation, oracle),
-            partial(predict_digit, oracle),
-            model.lens.infer(z),
-            known["digit"],
-            known["rotation"],
-            model.lens.coordinate("digit", np.arange(10)),
+            model.decode, *judges, z_star, known["digit"], known["rotation"], places
         )
         angles = known["rotation"].astype(np.float32)
         known = {"digit": known["digit"], "rotation": angles}
@@ -445,7 +456,7 @@ class RotatedTask(DigitTask):
             test,
             run.training_seconds(),
             {
-                **self.asked_digits(run, model, to_float(images), known["digit"]),
+                **self.asked_digits(run.workspace, model, oracle, x, known["digit"], z_star),
                 "on_request": asked.summary(),
                 "changed_digit": changed.summary(),
             },

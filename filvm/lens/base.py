@@ -269,19 +269,21 @@ class Lens(TrainableLens):
         """Place the classes of labels at their means of z*_j (`LinearHead.place_labels`).
 
         A lens from `FILVM.report_recipe` needs it after training; `coordinate` then has a value for
-        every class.
+        every class. Heads that started in order have regions, and stay as they are.
 
         Args:
             z: training latents [n, latent_dim].
             side_information: their values [n] by name, as in `fit`.
         """
         z, side = self.checked_arrays(z, side_information)
-        z_star = self.infer(z)
-        for head, attribute, labels in zip(
-            self.heads, self.attributes, side.numpy().T, strict=True
-        ):
-            if isinstance(attribute, Categorical):
-                head.place_labels(z_star, labels)
+        labels = [
+            j
+            for j, (attribute, head) in enumerate(zip(self.attributes, self.heads, strict=True))
+            if isinstance(attribute, Categorical) and head.places is not None
+        ]
+        z_star = self.infer(z) if labels else None
+        for j in labels:
+            self.heads[j].place_labels(z_star, side.numpy()[:, j])
 
     def _coordinates(self, n: int, attributes: Mapping[str, Any]) -> np.ndarray:
         """The z* [n, latent_dim] of attribute values (scalars or [n]), nan in other dimensions."""

@@ -177,15 +177,13 @@ class LinearHead(keras.layers.Layer):
     def place_labels(self, z_star: np.ndarray, labels: np.ndarray) -> None:
         """Place class k at the mean of z*_j over the training samples that have it.
 
-        A head that started in order does nothing: its regions are the places. In a head from a
-        random start some classes have no region, and need a place all the same.
+        For a head from a random start, which has `places`: some of its classes have no region, and
+        need a place all the same. The regions of a head that started in order are its places.
 
         Args:
             z_star: [n, d].
             labels: [n], nan where missing. A class without samples is placed at 0.
         """
-        if self.places is None:
-            return
         own = [z_star[labels == k, self.dimension] for k in range(self.units)]
         self.places.assign([part.mean() if len(part) else 0.0 for part in own])
         self.placed.assign(1.0)
