@@ -71,6 +71,13 @@ def own_vae(layers=keras.layers, models=keras, **settings):
 # Data.
 
 
+def test_strings_in_a_dataset_are_refused_where_numbers_are_expected():
+    for name in Y:
+        side = {**Y, name: np.array(["0"] * 64)}
+        with pytest.raises(TypeError, match=f"'{name}' has strings in the dataset; expected"):
+            new_lens().fit(batches((Z, side)), **QUIET)
+
+
 def test_a_lens_is_validated_on_data_in_any_form():
     lens = new_lens()
     weights = np.ones(64)

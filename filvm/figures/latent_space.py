@@ -175,7 +175,7 @@ def _name_digits(axis: Axes, cloud: Cloud, digits: np.ndarray) -> None:
 
 
 def _note(axis: Axes, note: str) -> None:
-    axis.text(
+    text = axis.text(
         0.03,
         0.98,
         note,
@@ -184,6 +184,7 @@ def _note(axis: Axes, note: str) -> None:
         va="top",
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
     )
+    text.set_in_layout(False)  # it lies inside the panel, which must not make room for it
 
 
 def _robust_norm(values: np.ndarray) -> Normalize:

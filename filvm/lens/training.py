@@ -40,6 +40,17 @@ def check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
         raise ValueError(f"the dataset has the names {sorted(values)}; expected {sorted(names)}")
 
 
+def check_no_strings(attribute: Attribute, column: Any) -> None:
+    """Raise a TypeError if a dataset has strings for a number, or for labels that are numbers."""
+    strings = tf.convert_to_tensor(column).dtype == tf.string
+    labels = isinstance(attribute, Categorical) and attribute.labels.dtype.kind == "U"
+    if strings and not labels:
+        raise TypeError(
+            f"{attribute.name!r} has strings in the dataset; expected numbers: convert them, or "
+            "give the list of all labels to Categorical"
+        )
+
+
 def dense_layers(tensor: tf.Tensor, units: Sequence[int]) -> tf.Tensor:
     """Dense layers with ReLU, the hidden layers of the networks of a lens."""
     for index, size in enumerate(units, start=1):
@@ -272,6 +283,8 @@ class TrainableLens(CheckedModel):
             )
         if isinstance(y, Mapping):
             check_names(self.names, y)
+            for attribute in self.attributes:
+                check_no_strings(attribute, y[attribute.name])
             require_values(
                 [
                     (a.name, a, y[a.name])
