@@ -33,10 +33,10 @@ import tf_keras as keras
 
 from filvm.data import to_float, training_split
 from filvm.experiments import EXPERIMENTS, Experiment, Run, Workspace, run_experiment
-from filvm.experiments.tasks import AR_VAE, ar_vae_measures
+from filvm.experiments.digits import AR_VAE, ar_vae_measures
+from filvm.runs.batches import distorted
 from filvm.runs.training import (
     cosine_adam,
-    distorted,
     fit_samples,
 )
 from filvm.vae import ConvVAE

@@ -32,8 +32,9 @@ def train(core: int, batch_size: int, steps: int, rounds: int) -> None:
     import tensorflow as tf
     import tf_keras as keras
 
+    from filvm.runs.batches import shuffled_batches
     from filvm.runs.distributed import make_strategy
-    from filvm.runs.training import cosine_adam, shuffled_batches
+    from filvm.runs.training import cosine_adam
     from filvm.vae import ConvVAE
 
     tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -27,7 +27,7 @@ from filvm.serving.check import ServedModel
 EXPORT = """
 import sys
 from filvm.experiments.catalogue import MNIST
-from filvm.experiments.tasks import MNIST_ATTRIBUTES
+from filvm.experiments.digits import MNIST_ATTRIBUTES
 from filvm.lens import LensPipeline
 from filvm.serving.export import export_model
 from filvm.vae import ConvVAE

@@ -30,8 +30,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.runs.batches import shuffled_batches
 from filvm.runs.precision import has_bfloat16, layers_in
-from filvm.runs.training import cosine_adam, shuffled_batches
+from filvm.runs.training import cosine_adam
 from filvm.vae import ConvVAE
 
 

@@ -38,8 +38,8 @@ def test_help_and_list_answer_at_once(arguments, limit):
 
 def test_neither_data_nor_the_command_line_imports_tensorflow():
     program = (
-        "import sys, filvm, filvm.data, filvm.cli, filvm.experiments; sys.exit('tensorflow' in "
-        "sys.modules or 'pandas' in sys.modules)"
+        "import sys, filvm, filvm.data, filvm.cli.runs, filvm.experiments; "
+        "sys.exit('tensorflow' in sys.modules or 'pandas' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -123,7 +123,7 @@ def test_the_same_digits_found_again_leave_their_record_as_it_is(tmp_path):
 
 @pytest.fixture
 def no_tensorflow(monkeypatch):
-    monkeypatch.setattr("filvm.cli._import_tensorflow", lambda: None)
+    monkeypatch.setattr("filvm.cli.runs.import_tensorflow", lambda: None)
 
 
 @pytest.mark.usefixtures("no_tensorflow")
@@ -170,6 +170,6 @@ def test_ctrl_c_ends_in_one_line(monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("filvm.cli._list", interrupted)
+    monkeypatch.setattr("filvm.cli.runs.list_command", interrupted)
     assert main(["list"]) == 130
     assert capsys.readouterr().err == "filvm: interrupted; the same command continues\n"

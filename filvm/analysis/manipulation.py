@@ -70,36 +70,6 @@ class DigitsOnRequest:
         return {"agreement": float(agreed.mean()), "agreement_per_digit": agreed.tolist()}
 
 
-def digits_on_request(
-    generate: Generate,
-    predict_digit: Measure,
-    digit_coordinates: np.ndarray,
-    latent_dim: int,
-    *,
-    dimension: int = 0,
-    num_per_digit: int = 1000,
-    seed: int = 0,
-) -> DigitsOnRequest:
-    """Request every digit through its dimension, with the other dimensions drawn from N(0, I).
-
-    Args:
-        digit_coordinates: coordinate of each class on `dimension`, [classes].
-        latent_dim: d.
-        dimension: the dimension of the digit.
-        num_per_digit: images per digit.
-        seed: seed of the draws.
-    """
-    requests = digit_requests(
-        digit_coordinates,
-        latent_dim,
-        dimension=dimension,
-        num_per_digit=num_per_digit,
-        seed=seed,
-    )
-    images = generate(requests.reshape(-1, latent_dim))
-    return requested_digits(images, predict_digit, len(requests))
-
-
 def digit_requests(
     digit_coordinates: np.ndarray,
     latent_dim: int,
@@ -108,7 +78,18 @@ def digit_requests(
     num_per_digit: int = 1000,
     seed: int = 0,
 ) -> np.ndarray:
-    """The z* of `digits_on_request`, [classes, num_per_digit, latent_dim]."""
+    """z* that request every digit, with the other dimensions drawn from N(0, I).
+
+    Args:
+        digit_coordinates: coordinate of each class on `dimension`, [classes].
+        latent_dim: d.
+        dimension: the dimension of the digit.
+        num_per_digit: points per digit.
+        seed: seed of the draws.
+
+    Returns:
+        [classes, num_per_digit, d].
+    """
     digit_coordinates = np.asarray(digit_coordinates)
     shape = (len(digit_coordinates), num_per_digit, latent_dim)
     z_star = np.random.default_rng(seed).standard_normal(shape)
@@ -122,75 +103,8 @@ def requested_digits(
     """Compare images of requests, as many of each class in order, with the digits they show."""
     classes = np.repeat(np.arange(num_classes), len(images) // num_classes)
     counts = np.zeros((num_classes, num_classes), int)
-    np.add.at(counts, (classes, _classes(predict_digit, images)), 1)
+    np.add.at(counts, (classes, predicted_digits(predict_digit, images)), 1)
     return DigitsOnRequest(counts)
-
-
-# Sweep a continuous attribute for every digit.
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Coordinates `values` [v]; `measured` and `digits` of the images, [classes, rests, v]."""
-
-    values: np.ndarray
-    measured: np.ndarray
-    digits: np.ndarray
-
-    def summary(self) -> dict[str, Any]:
-        """Return shares and ranges, for each digit and in all.
-
-        `strictly_increasing`: share of sweeps in which every step increases the measure; nan (the
-        thickness of a blank image) is no increase. `digit_kept`: share of images with the requested
-        digit. `lowest`, `highest`: range of the measure, mean over the rests. `reached_by_all`: the
-        range that all digits reach. `sweeps_per_digit`: number of rests.
-        """
-        increasing = np.all(np.diff(self.measured, axis=-1) > 0, axis=-1).mean(axis=1)
-        requested = np.arange(len(self.digits))[:, None, None]
-        kept = (self.digits == requested).mean(axis=(1, 2))
-        lowest = np.fmin.reduce(self.measured, axis=-1).mean(axis=1)
-        highest = np.fmax.reduce(self.measured, axis=-1).mean(axis=1)
-        return {
-            "strictly_increasing": float(increasing.mean()),
-            "strictly_increasing_per_digit": increasing.tolist(),
-            "digit_kept": float(kept.mean()),
-            "digit_kept_per_digit": kept.tolist(),
-            "lowest_per_digit": _nan_to_none(lowest),
-            "highest_per_digit": _nan_to_none(highest),
-            "reached_by_all": _nan_to_none(np.array([lowest.max(), highest.min()])),
-            "sweeps_per_digit": self.digits.shape[1],
-        }
-
-
-def sweep_every_digit(
-    generate: Generate,
-    measure: Measure,
-    predict_digit: Measure,
-    digit_coordinates: np.ndarray,
-    values: np.ndarray,
-    rests: np.ndarray,
-    *,
-    digit_dimension: int = 0,
-    dimension: int = 1,
-) -> Sweep:
-    """Sweep `dimension` over `values` for every digit.
-
-    Args:
-        measure: images [n, ...] -> the attribute of `dimension` [n].
-        digit_coordinates: coordinate of each class on `digit_dimension`, [classes].
-        values: coordinates on `dimension` [v], in the direction in which the attribute rises.
-        rests: the other dimensions, [r, d]: `np.zeros((1, d))` as in Figure 10, draws from the
-            prior, or real samples.
-        digit_dimension: the dimension of the digit.
-        dimension: the dimension of the attribute.
-    """
-    digit_coordinates, values = np.asarray(digit_coordinates), np.asarray(values)
-    at_digits = traverse(rests, digit_dimension, digit_coordinates).swapaxes(0, 1)
-    shape = (len(digit_coordinates), len(rests), len(values))
-    z_star = traverse(at_digits.reshape(-1, at_digits.shape[-1]), dimension, values)
-    images = generate(z_star.reshape(-1, z_star.shape[-1]))
-    measured = np.asarray(measure(images), dtype=np.float64)
-    return Sweep(values, measured.reshape(shape), _classes(predict_digit, images).reshape(shape))
 
 
 # Change the digit of real samples.
@@ -221,38 +135,42 @@ def change_digit(
     measure: Measure,
     predict_digit: Measure,
     z_star: np.ndarray,
-    digits: np.ndarray,
+    requested: np.ndarray,
     measured: np.ndarray,
     digit_coordinates: np.ndarray,
     *,
     dimension: int = 0,
-    seed: int = 0,
 ) -> Change:
-    """Change every sample to another digit, drawn at random, and measure another attribute.
+    """Change every sample to another digit, and measure another attribute.
 
     Args:
         measure: images [n, ...] -> the attribute that should stay, [n].
         z_star: real samples, [n, d].
-        digits: their digits, [n].
+        requested: the new digits, [n], for example `other_classes` of their own ones.
         measured: the attribute before the change, [n], measured on the original images, or on
             `generate(z_star)` to exclude reconstruction errors.
         digit_coordinates: coordinate of each class on `dimension`, [classes].
         dimension: the dimension of the digit.
-        seed: seed of the draws.
     """
-    digit_coordinates = np.asarray(digit_coordinates)
-    num_classes = len(digit_coordinates)
-    steps = np.random.default_rng(seed).integers(1, num_classes, len(z_star))
-    requested = (np.asarray(digits) + steps) % num_classes
     changed = np.array(z_star)
-    changed[:, dimension] = digit_coordinates[requested]
+    changed[:, dimension] = np.asarray(digit_coordinates)[requested]
     images = generate(changed)
     return Change(
-        requested=requested,
-        predicted=_classes(predict_digit, images),
+        requested=np.asarray(requested),
+        predicted=predicted_digits(predict_digit, images),
         before=np.asarray(measured, dtype=np.float64),
         after=np.asarray(measure(images), dtype=np.float64),
     )
+
+
+def other_classes(own: np.ndarray, num_classes: int, seed: int = 0) -> np.ndarray:
+    """For each class, 0 to num_classes - 1, another one, drawn uniformly: int [n].
+
+    >>> other_classes(np.array([0, 1, 1]), 2).tolist()
+    [1, 0, 0]
+    """
+    steps = np.random.default_rng(seed).integers(1, num_classes, len(own))
+    return (np.asarray(own) + steps) % num_classes
 
 
 # Request a digit and a value together.
@@ -262,15 +180,16 @@ def change_digit(
 class Request:
     """Requested and measured digits, and values in the attribute's units: arrays [n].
 
-    `alike` are pairs of digits that can look the same, such as a 6 and a rotated 9.
+    `alike` are pairs of digits that can look the same, such as a 6 and a rotated 9. `period` is
+    that of values that are angles: errors are then the shorter way round.
     """
 
     requested_digits: np.ndarray
     predicted_digits: np.ndarray
     requested_values: np.ndarray
     measured_values: np.ndarray
-    alike: tuple[tuple[int, int], ...]
-    period: float | None = None  # of values that are angles
+    alike: tuple[tuple[int, int], ...] = ((6, 9),)
+    period: float | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return the agreement of the digits and the error of the values.
@@ -309,52 +228,36 @@ class Request:
         }
 
 
-def digit_and_value_on_request(
-    generate: Generate,
-    measure: Measure,
-    predict_digit: Measure,
+def value_requests(
     digit_coordinates: np.ndarray,
     value_coordinates: np.ndarray,
-    values: np.ndarray,
     latent_dim: int,
     *,
     digit_dimension: int = 0,
     value_dimension: int | tuple[int, ...] = 1,
     num_per_request: int = 20,
-    alike: tuple[tuple[int, int], ...] = ((6, 9),),
-    period: float | None = None,
     seed: int = 0,
-) -> Request:
-    """Request every digit with every value; the other dimensions are drawn from N(0, I).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """z* that request every digit with every value; the other dimensions are drawn from N(0, I).
 
     Args:
         digit_coordinates: coordinate of each class on `digit_dimension`, [classes].
         value_coordinates: coordinate of each value on `value_dimension`, [v]; [v, 2] on two.
-        values: the requested values in the units of `measure`, [v].
         latent_dim: d.
         digit_dimension: the dimension of the digit.
         value_dimension: the dimension of the value, or the two of an angle.
-        num_per_request: images per digit and value.
-        alike: pairs of digits that can look the same.
-        period: of values that are angles; errors are then the shorter way round.
+        num_per_request: points per digit and value.
         seed: seed of the draws.
+
+    Returns:
+        z* [n, d]; and for each, the class and the place of the value among the coordinates, [n].
     """
-    digit_coordinates, values = np.asarray(digit_coordinates), np.asarray(values, dtype=np.float64)
-    value_coordinates = np.asarray(value_coordinates)
-    requests = np.indices((len(digit_coordinates), len(values), num_per_request))
-    classes, indices = requests[0].ravel(), requests[1].ravel()
+    shape = (len(digit_coordinates), len(value_coordinates), num_per_request)
+    classes, places, _ = np.indices(shape).reshape(3, -1)
     z_star = np.random.default_rng(seed).standard_normal((len(classes), latent_dim))
-    z_star[:, digit_dimension] = digit_coordinates[classes]
-    z_star[:, np.array(value_dimension)] = value_coordinates[indices]
-    images = generate(z_star)
-    return Request(
-        requested_digits=classes,
-        predicted_digits=_classes(predict_digit, images),
-        requested_values=values[indices],
-        measured_values=np.asarray(measure(images), dtype=np.float64),
-        alike=alike,
-        period=period,
-    )
+    z_star[:, digit_dimension] = np.asarray(digit_coordinates)[classes]
+    z_star[:, np.array(value_dimension)] = np.asarray(value_coordinates)[places]
+    return z_star, classes, places
 
 
 # Sweep every dimension and measure every attribute (sequences, Figure 12).
@@ -414,7 +317,8 @@ def sweep_every_dimension(
     return Effects(values, measured, dict(ranges))
 
 
-def _classes(predict_digit: Measure, images: np.ndarray) -> np.ndarray:
+def predicted_digits(predict_digit: Measure, images: np.ndarray) -> np.ndarray:
+    """The digits of images, int64 [n]; a TypeError if the oracle returns something else."""
     predicted = np.asarray(predict_digit(images))
     if predicted.ndim != 1 or predicted.dtype.kind not in "iu":
         raise TypeError(
@@ -427,7 +331,3 @@ def _classes(predict_digit: Measure, images: np.ndarray) -> np.ndarray:
 def _median(values: np.ndarray) -> float | None:
     known = values[~np.isnan(values)]
     return float(np.median(known)) if known.size else None
-
-
-def _nan_to_none(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]

@@ -1,18 +1,52 @@
-"""Sweeps of one dimension of z* that start at real samples, measured on the generated images.
+"""Sweeps of one dimension of z*, measured on the generated images.
 
-A sweep from the origin alone, as in Figures 10 and 12, is one sweep; the other dimensions of real
-samples are seldom 0 all at once.
+They start at real samples of every digit, or at the digits' coordinates and 0 elsewhere, as in
+Figure 10; the other dimensions of real samples are seldom 0 all at once.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from filvm.analysis.manipulation import Generate, Measure, Sweep, traverse
+from filvm.analysis.manipulation import Generate, Measure, predicted_digits, traverse
 
 PER_DIGIT = 100  # samples of every digit that sweeps start at
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Coordinates `values` [v]; `measured` and `digits` of the images, [classes, rests, v]."""
+
+    values: np.ndarray
+    measured: np.ndarray
+    digits: np.ndarray
+
+    def summary(self) -> dict[str, Any]:
+        """Return shares and ranges, for each digit and in all.
+
+        `strictly_increasing`: share of sweeps in which every step increases the measure; nan (the
+        thickness of a blank image) is no increase. `digit_kept`: share of images with the requested
+        digit. `lowest`, `highest`: range of the measure, mean over the rests. `reached_by_all`: the
+        range that all digits reach. `sweeps_per_digit`: number of rests.
+        """
+        increasing = np.all(np.diff(self.measured, axis=-1) > 0, axis=-1).mean(axis=1)
+        requested = np.arange(len(self.digits))[:, None, None]
+        kept = (self.digits == requested).mean(axis=(1, 2))
+        lowest = np.fmin.reduce(self.measured, axis=-1).mean(axis=1)
+        highest = np.fmax.reduce(self.measured, axis=-1).mean(axis=1)
+        return {
+            "strictly_increasing": float(increasing.mean()),
+            "strictly_increasing_per_digit": increasing.tolist(),
+            "digit_kept": float(kept.mean()),
+            "digit_kept_per_digit": kept.tolist(),
+            "lowest_per_digit": _nan_to_none(lowest),
+            "highest_per_digit": _nan_to_none(highest),
+            "reached_by_all": _nan_to_none(np.array([lowest.max(), highest.min()])),
+            "sweeps_per_digit": self.digits.shape[1],
+        }
 
 
 def samples_of_each_digit(digits: np.ndarray, num_classes: int = 10, most: int = PER_DIGIT) -> Any:
@@ -36,7 +70,7 @@ def sweep_samples(
     *,
     dimension: int = 1,
 ) -> Sweep:
-    """Sweep `dimension` over `values` from real samples; all other dimensions keep their values.
+    """Sweep `dimension` over `values` from samples; all other dimensions keep their values.
 
     Args:
         measure: images [n, ...] -> the attribute of `dimension` [n].
@@ -49,7 +83,9 @@ def sweep_samples(
     images = generate(swept.reshape(-1, d))
     shape = (classes, count, len(values))
     measured = np.asarray(measure(images), np.float64).reshape(shape)
-    return Sweep(np.asarray(values), measured, np.asarray(predict_digit(images)).reshape(shape))
+    return Sweep(
+        np.asarray(values), measured, predicted_digits(predict_digit, images).reshape(shape)
+    )
 
 
 def digits_in_sweeps(
@@ -81,3 +117,7 @@ def digits_in_sweeps(
         "all_ten": float(np.mean(numbers[1:] == 10)),
         "samples": len(z_star),
     }
+
+
+def _nan_to_none(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

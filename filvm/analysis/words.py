@@ -6,7 +6,7 @@ that agreement with it is to be compared with: names and loan words have no clea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 
+from filvm.analysis.manipulation import other_classes
 from filvm.vae.base import collapse_sentence
 
 if TYPE_CHECKING:
@@ -193,8 +194,7 @@ def other_languages(own: np.ndarray, languages: Sequence[str], seed: int = 0) ->
     """
     languages = np.asarray(languages)
     place = np.array([int(np.flatnonzero(languages == language)[0]) for language in own])
-    steps = np.random.default_rng(seed).integers(1, len(languages), len(place))
-    return languages[(place + steps) % len(languages)]
+    return languages[other_classes(place, len(languages), seed)]
 
 
 def words_returned(model: LensPipeline, words: Words) -> dict[str, float]:
@@ -208,9 +208,3 @@ def words_returned(model: LensPipeline, words: Words) -> dict[str, float]:
         "vae": float(np.mean(model.vae.decode(z) == words.text)),
         "lens": float(np.mean(through == words.text)),
     }
-
-
-def morph(model: LensPipeline, text: str, attribute: str, values: Sequence[Any]) -> list[str]:
-    """One word with an attribute at each of the values; everything else of z* stays."""
-    changed: Mapping[str, Any] = {attribute: np.asarray(values)}
-    return model.manipulate([text] * len(values), attributes=changed).tolist()

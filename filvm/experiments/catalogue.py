@@ -1,10 +1,10 @@
 """Every experiment: its settings under each profile, and the runs and data it needs.
 
 Nothing here imports TensorFlow, so `filvm list` answers at once. `settings` has the defaults,
-`plans` what experiments share, `tasks` the data sets with their measures; `vaes`, `lenses`,
-`oracles` and `flow_density` train and measure.
+`models` the VAEs and oracles, `plans` what experiments share, `tasks` the data sets with their
+measures; `vaes`, `lenses`, `oracles` and `flow_density` train and measure.
 
-A new data set needs its module in `filvm.data`, a task in `tasks`, and its lines here.
+A new data set needs its module in `filvm.data`, its task in `tasks`, and its lines here.
 """
 
 from __future__ import annotations
@@ -13,153 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from filvm.experiments.ablations import AblationStudy, variants
+from filvm.experiments.models import MODELS, VAE_16, WORD_VAE
 from filvm.experiments.plans import LensPlan, experiment
-from filvm.experiments.settings import (
-    FilvmRecipe,
-    FlowSettings,
-    ImageVaeSettings,
-    InvertibleRecipe,
-    OracleSettings,
-    SequenceVaeSettings,
-    TextVaeSettings,
-    as_reported,
-)
+from filvm.experiments.settings import FilvmRecipe, FlowSettings, InvertibleRecipe, as_reported
 from filvm.runs.experiment import Experiment, TrainOptions, checked_settings, run_experiment
 from filvm.runs.run import RunError
 from filvm.runs.workspace import Workspace
-
-# VAEs of images. Of rotated digits, every pass shows 8 rotations of each.
-
-MNIST_VAE = ImageVaeSettings()
-MNIST_VAES = {
-    "full": MNIST_VAE,
-    "quick": replace(
-        MNIST_VAE,
-        steps=1_000,
-        epochs=2,
-        # Of 4,000 digits a VAE learns the thickness better at this rate than at a higher one.
-        learning_rate=1e-3,
-        train_limit=20_000,
-        validation=2_000,
-        test_limit=5_000,
-    ),
-    "smoke": replace(MNIST_VAE, steps=8, epochs=2, train_limit=512, validation=128),
-}
-ROTATED_VAE = ImageVaeSettings(latent_dim=12, steps=22_122, epochs=6, validation=1_000)
-ROTATED_VAES = {
-    "full": ROTATED_VAE,
-    "quick": replace(
-        ROTATED_VAE,
-        steps=1_000,
-        epochs=2,
-        learning_rate=2e-3,
-        train_limit=20_000,
-        validation=250,
-        test_limit=5_000,
-    ),
-    "smoke": replace(ROTATED_VAE, steps=8, epochs=2, train_limit=64, validation=16, test_limit=800),
-}
-# Little noise on z, because heights of digits differ by half a pixel; and distorted digits, which
-# the encoder must know as well as those of the training set: it needs no attributes of them.
-MORPHO_VAES = {
-    name: replace(settings, latent_dim=16, beta=0.01, distorted=0.8)
-    for name, settings in {
-        **MNIST_VAES,
-        "full": replace(MNIST_VAE, steps=9_360, epochs=40, train_limit=30_000, validation=10_000),
-    }.items()
-}
-
-# The VAE of sequences.
-
-SEQUENCE_VAE = SequenceVaeSettings()
-SEQUENCE_VAES = {
-    "full": SEQUENCE_VAE,
-    "quick": replace(SEQUENCE_VAE, steps=1_100, epochs=2, sequences=60_000),
-    "smoke": SequenceVaeSettings(
-        steps=16,
-        epochs=2,
-        batch_size=64,
-        sequences=512,
-        validation=128,
-        test=128,
-        units=8,
-        dense_units=16,
-    ),
-}
-
-# The VAE of words.
-
-TEXT_VAE = TextVaeSettings()
-TEXT_VAES = {
-    "full": TEXT_VAE,
-    "quick": replace(TEXT_VAE, steps=2_000, epochs=4),
-    "smoke": TextVaeSettings(
-        filters=(16,),
-        dense_units=32,
-        steps=16,
-        epochs=2,
-        batch_size=64,
-        train_limit=512,
-        validation=128,
-        test=128,
-    ),
-}
-
-# Oracles: networks that judge generated digits.
-
-ORACLE = OracleSettings()
-ORACLES = {
-    "full": ORACLE,
-    "quick": replace(ORACLE, steps=500, epochs=1, train_limit=30_000, validation=2_000),
-    "smoke": replace(ORACLE, steps=8, epochs=2, train_limit=512, validation=128, test_limit=500),
-}
-ROTATED_ORACLE = OracleSettings(
-    steps=5_529, epochs=3, batch_size=256, learning_rate=4e-3, validation=1_000
-)
-ROTATED_ORACLES = {
-    "full": ROTATED_ORACLE,
-    "quick": replace(ROTATED_ORACLE, steps=600, epochs=1, train_limit=20_000, test_limit=5_000),
-    "smoke": replace(
-        ROTATED_ORACLE, steps=8, epochs=2, train_limit=128, validation=32, test_limit=400
-    ),
-}
-
-MODELS = (
-    experiment(
-        "vae-mnist",
-        "convolutional VAE on MNIST (Figure 3)",
-        MNIST_VAES,
-        ("vaes", "mnist"),
-        data=("mnist",),
-    ),
-    experiment(
-        "vae-mnist-r",
-        "convolutional VAE on rotated digits (Figure 4)",
-        ROTATED_VAES,
-        ("vaes", "mnist-r"),
-        data=("mnist-r",),
-    ),
-    experiment(
-        "vae-sequences",
-        "recurrent VAE on toy sequences (Figure 5)",
-        SEQUENCE_VAES,
-        ("vaes", "sequences"),
-    ),
-    experiment(
-        "oracles-mnist",
-        "digit classifier that judges generated digits",
-        ORACLES,
-        ("oracles", "mnist"),
-        data=("mnist",),
-    ),
-    experiment(
-        "oracles-mnist-r",
-        "digit classifier and rotation regressor that judge generated rotated digits",
-        ROTATED_ORACLES,
-        ("oracles", "mnist-r"),
-        data=("mnist-r",),
-    ),
-)
 
 # Lenses.
 
@@ -250,13 +109,7 @@ ON_WORDS = LensPlan(
     quick={**SHORT, "train_limit": 40_000},
     smoke={"train_limit": 512},
 )
-ON_SHAPES = LensPlan(
-    "morpho",
-    ("vae-mnist-16",),
-    ("morphometrics",),
-    quick={**SHORT, "train_limit": 20_000, "validation": 2_000},
-    smoke={"train_limit": 512, "validation": 128},
-)
+ON_SHAPES = replace(ON_MNIST, task="morpho", needs=("vae-mnist-16",), data=("morphometrics",))
 
 LENSES = (
     ON_MNIST.experiment("ilvm-mnist", "ILVM on MNIST (Figure 7)", MNIST_ILVM),
@@ -350,24 +203,13 @@ BEYOND_REPORT = (
         INVERTIBLE_SEQUENCES,
         steps=600,
     ),
-    experiment(
-        "vae-mnist-16",
-        "convolutional VAE on MNIST with 16 latents",
-        MORPHO_VAES,
-        ("vaes", "mnist"),
-        data=("mnist",),
-    ),
+    VAE_16,
     ON_SHAPES.experiment(
         "filvm-mnist-morpho",
         "FILVM on MNIST: thickness, area, length, slant, width and height",
         MORPHO,
     ),
-    experiment(
-        "vae-words",
-        "convolutional VAE on words of five languages",
-        TEXT_VAES,
-        ("vaes", "words"),
-    ),
+    WORD_VAE,
     ON_WORDS.experiment("filvm-words", "FILVM on words: language and length", WORDS),
     ON_WORDS.experiment(
         "invertible-words",

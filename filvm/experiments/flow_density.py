@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +73,36 @@ def plan(settings: FlowSettings) -> list[tuple[str, int, int, int]]:
 
 def train(_: str, settings: FlowSettings, run: Run) -> None:
     """Fit every length to the target, one length to the other energies, and flows to two moons."""
+    common = {
+        "batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed,
+    }
+    fits = {
+        (target, length): partial(
+            fit_reverse_kl,
+            target,
+            length,
+            restarts=restarts,
+            steps=settings.steps,
+            annealing_steps=annealing_steps,
+            **common,
+        )
+        for target, length, restarts, annealing_steps in plan(settings)
+    }
+    samples, _ = two_moons(settings)
+    budget = {"restarts": settings.moons_restarts, "steps": settings.moons_steps}
+    for length in settings.moons_lengths:
+        fits["moons", length] = partial(fit_forward_kl, samples, length, **budget, **common)
     looks = []
-    for target, length, restarts, annealing_steps in plan(settings):
-        fits, seconds = reverse_kl_fits(settings, run, target, length, restarts, annealing_steps)
-        looks.append(history_rows(fits, target, length))
+    for (target, length), fit in fits.items():
+        made, seconds = fitted_once(run.model_folder / f"{target}_{length}.npz", fit)
+        looks.append(history_rows(made, target, length))
         print(
-            f"{run.name}: {target}, {length} flows: {restarts} attempts, "
-            f"{int(fits.finite.sum())} finite, {seconds:.1f} s",
+            f"{run.name}: {target}, {length} flows: {len(made.seeds)} attempts, "
+            f"{int(made.finite.sum())} finite, {seconds:.1f} s",
             flush=True,
         )
-    train_set, _ = two_moons(settings)
-    for length in settings.moons_lengths:
-        fits, seconds = moons_fits(settings, run, train_set, length)
-        looks.append(history_rows(fits, "moons", length))
-        print(f"{run.name}: moons, {length} flows: {seconds:.1f} s", flush=True)
     with replacing(run.folder / "history.csv") as temporary:
         pd.concat(looks).to_csv(temporary, index=False)
 
@@ -123,45 +140,6 @@ def measure(_: str, settings: FlowSettings, run: Run) -> FlowMetrics:
     return FlowMetrics(settings.target, metrics.pop(settings.target), metrics, moons)
 
 
-def reverse_kl_fits(
-    settings: FlowSettings, run: Run, target: str, length: int, restarts: int, annealing_steps: int
-) -> tuple[FlowFits, float]:
-    """All attempts of one length at one energy, and their seconds."""
-
-    def fit() -> FlowFits:
-        return fit_reverse_kl(
-            target,
-            length,
-            restarts=restarts,
-            steps=settings.steps,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            annealing_steps=annealing_steps,
-            seed=settings.seed,
-        )
-
-    return fitted_once(run.model_folder / f"{target}_{length}.npz", fit)
-
-
-def moons_fits(
-    settings: FlowSettings, run: Run, samples: np.ndarray, length: int
-) -> tuple[FlowFits, float]:
-    """All attempts of one length at maximum likelihood, and their seconds."""
-
-    def fit() -> FlowFits:
-        return fit_forward_kl(
-            samples,
-            length,
-            restarts=settings.moons_restarts,
-            steps=settings.moons_steps,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            seed=settings.seed,
-        )
-
-    return fitted_once(run.model_folder / f"moons_{length}.npz", fit)
-
-
 def fitted_once(path: Path, fit: Callable[[], FlowFits]) -> tuple[FlowFits, float]:
     """The fits in `path`; if it is missing, fit and write it: an interrupted run continues so."""
     if path.is_file():
@@ -183,7 +161,6 @@ def fitted_once(path: Path, fit: Callable[[], FlowFits]) -> tuple[FlowFits, floa
 
 def load_fits(path: Path) -> tuple[FlowFits, float]:
     """Every attempt of a saved fit, and its seconds."""
-
     kept = read_npz(path)
     try:
         parameters = Parameters(*(kept[name] for name in Parameters._fields))
@@ -197,15 +174,11 @@ def energy_measures(
     fits: FlowFits, target: str, log_z: float
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A row for every attempt with its KL in nats, and the measures of all attempts."""
-
     kl = kl_to_target(fits, target, log_z)
-    table = fits.table(kl=kl)
-    table.insert(0, "length", fits.parameters.w.shape[1])
-    table.insert(0, "target", target)
+    table, counts = attempts(fits, target, kl=kl)
     kl = np.where(fits.finite, kl, np.nan)
     return table, {
-        "finite": int(fits.finite.sum()),
-        "attempts": len(kl),
+        **counts,
         "best_kl": float(kl[fits.best]),
         "median_kl": float(np.nanmedian(kl)),
         "both_modes": int(np.sum(kl < 0.3)),  # one mode of two costs ln 2 = 0.69
@@ -216,19 +189,22 @@ def energy_measures(
 def sample_measures(fits: FlowFits, held_out: np.ndarray) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A row for every attempt with its held-out log-likelihood; the best by training loss."""
     log_likelihood = fits.log_prob(held_out).mean(axis=1)
-    table = fits.table(log_likelihood=log_likelihood)
+    table, counts = attempts(fits, "moons", log_likelihood=log_likelihood)
+    return table, {**counts, "best_log_likelihood": float(log_likelihood[fits.best])}
+
+
+def attempts(
+    fits: FlowFits, target: str, **measured: np.ndarray
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """A row for every attempt with what was measured, and how many attempts ended finite."""
+    table = fits.table(**measured)
     table.insert(0, "length", fits.parameters.w.shape[1])
-    table.insert(0, "target", "moons")
-    return table, {
-        "finite": int(fits.finite.sum()),
-        "attempts": len(log_likelihood),
-        "best_log_likelihood": float(log_likelihood[fits.best]),
-    }
+    table.insert(0, "target", target)
+    return table, {"finite": int(fits.finite.sum()), "attempts": len(table)}
 
 
 def history_rows(fits: FlowFits, target: str, length: int) -> pd.DataFrame:
     """Target, length, step, seed and mean loss since the look before."""
-
     looks, restarts = fits.history.shape
     return pd.DataFrame(
         {
@@ -248,7 +224,6 @@ def half_width(target: str) -> float:
 
 def density(fits: FlowFits, half_width: float, pixels: int) -> np.ndarray:
     """Density of the attempt with the best loss on a square, `[pixels, pixels]`."""
-
     grid, _ = square_grid(half_width, pixels)
     log_prob = fits.log_prob(grid, fits.best)
     return np.exp(log_prob).reshape(pixels, pixels).astype(np.float32)
@@ -256,7 +231,6 @@ def density(fits: FlowFits, half_width: float, pixels: int) -> np.ndarray:
 
 def energy_density(target: str, log_z: float, pixels: int) -> np.ndarray:
     """Density of a target on the square the figures show, `[pixels, pixels]`."""
-
     grid, _ = square_grid(half_width(target), pixels)
     values = log_density(target)(tf.constant(grid)).numpy() - log_z
     return np.exp(values).reshape(pixels, pixels).astype(np.float32)
@@ -264,7 +238,6 @@ def energy_density(target: str, log_z: float, pixels: int) -> np.ndarray:
 
 def two_moons(settings: FlowSettings) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's two moons with noise, standardised; one half to fit, one held out."""
-
     points, _ = make_moons(
         settings.moons_samples, noise=settings.moons_noise, random_state=settings.seed
     )
@@ -275,7 +248,6 @@ def two_moons(settings: FlowSettings) -> tuple[np.ndarray, np.ndarray]:
 
 def moons_references(settings: FlowSettings) -> dict[str, float]:
     """Mean log-likelihood of the held-out samples under one Gaussian, and under the truth."""
-
     train_set, held_out = two_moons(settings)
     gaussian = multivariate_normal(train_set.mean(axis=0), np.cov(train_set.T))
     angle = (np.arange(500) + 0.5) * np.pi / 500

@@ -9,16 +9,13 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.data.side_information import Attribute, stack_side_information
-from filvm.experiments import tasks
+from filvm.experiments.measures import LensMetrics, Samples
 from filvm.experiments.settings import Recipe
-from filvm.experiments.tasks import LensMetrics, Samples, Task
-from filvm.experiments.words import WordTask
+from filvm.experiments.tasks import TASKS
 from filvm.lens import Lens, LensPipeline
 from filvm.runs.precision import choose_precision, layers_in
 from filvm.runs.run import Run
 from filvm.runs.training import cosine_adam, fit_samples, steps_per_call
-
-TASKS: dict[str, Task] = {**tasks.TASKS, "words": WordTask()}
 
 
 def train(task_name: str, recipe: Recipe, run: Run) -> None:
@@ -40,7 +37,9 @@ def train(task_name: str, recipe: Recipe, run: Run) -> None:
     batch = first_samples(known, task.attributes, recipe.batch_size) if measured else None
     with layers_in(choose_precision(recipe.precision, run, recipe.steps, build, batch)):
         lens = build()
-    fit_lens(recipe, run, lens, known, held_out)
+    lens.adapt(*known)
+    validation = tf.data.Dataset.from_tensor_slices(shuffled(held_out)).batch(1000)
+    fit_samples(lens, known, recipe, run=run, validation=validation)
     lens.place_labels(*known)
     run.save_model(LensPipeline(vae, lens))
 
@@ -48,13 +47,6 @@ def train(task_name: str, recipe: Recipe, run: Run) -> None:
 def measure(task_name: str, recipe: Recipe, run: Run) -> LensMetrics:
     """All measures of the saved model."""
     return TASKS[task_name].measure(run, run.saved_model(), recipe)
-
-
-def fit_lens(recipe: Recipe, run: Run, lens: Lens, known: Samples, held_out: Samples) -> None:
-    """Train a compiled lens on latents and their side information, or continue."""
-    lens.adapt(*known)
-    validation = tf.data.Dataset.from_tensor_slices(shuffled(held_out)).batch(1000)
-    fit_samples(lens, known, recipe, run=run, validation=validation)
 
 
 def first_samples(

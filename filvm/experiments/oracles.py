@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,12 @@ from filvm.analysis.oracles import (
     rotation_report,
     training_images,
 )
+from filvm.experiments.measures import Metrics
 from filvm.experiments.settings import OracleSettings
 from filvm.experiments.vaes import copies_of, digit_images, distortion
+from filvm.runs.batches import distorted
 from filvm.runs.run import Run
-from filvm.runs.training import cosine_adam, distorted, fit_samples
-
-
-@dataclass(frozen=True)
-class OracleMetrics:
-    """What `metrics.json` holds of an oracle: its errors on real test digits."""
-
-    test: dict[str, Any]
-    training_seconds: float
+from filvm.runs.training import cosine_adam, fit_samples
 
 
 def train(task_name: str, settings: OracleSettings, run: Run) -> None:
@@ -70,7 +63,7 @@ def train(task_name: str, settings: OracleSettings, run: Run) -> None:
     run.save_model(oracle)
 
 
-def measure(task_name: str, settings: OracleSettings, run: Run) -> OracleMetrics:
+def measure(task_name: str, settings: OracleSettings, run: Run) -> Metrics:
     """Errors of the saved oracle on test digits."""
     digits, oracle = digit_images(task_name, run), run.saved_model()
     part = slice(0, settings.test_limit or None)
@@ -78,4 +71,4 @@ def measure(task_name: str, settings: OracleSettings, run: Run) -> OracleMetrics
     test = digit_report(oracle, images, labels)
     if task_name == "mnist-r":
         test |= rotation_report(oracle, images, digits.test_angles[part], labels)
-    return OracleMetrics(test, run.training_seconds())
+    return Metrics(test, run.training_seconds())

@@ -13,6 +13,8 @@ from filvm.analysis.reconstruction import pca_mse, reconstruction_report
 from filvm.analysis.sequences import sequence_report
 from filvm.analysis.words import text_report
 from filvm.data import Mnist, RotatedMnist, to_float
+from filvm.experiments.measures import Metrics
+from filvm.experiments.sequences import sequence_splits
 from filvm.experiments.settings import (
     DISTORTED_OF_FEW,
     FEW_DIGITS,
@@ -21,14 +23,13 @@ from filvm.experiments.settings import (
     SequenceVaeSettings,
     TextVaeSettings,
 )
-from filvm.experiments.tasks import sequence_splits
 from filvm.experiments.words import word_splits
+from filvm.runs.batches import distorted
 from filvm.runs.precision import choose_precision, layers_in
 from filvm.runs.run import Run
 from filvm.runs.training import (
     ReconstructionError,
     cosine_adam,
-    distorted,
     fit_samples,
     seconds_to_reach,
     steps_per_call,
@@ -55,22 +56,6 @@ class ImageVaeMetrics:
     seconds_to_report_mse: float | None
 
 
-@dataclass(frozen=True)
-class SequenceVaeMetrics:
-    """What `metrics.json` holds of a VAE of sequences: `sequence_report` on test sequences."""
-
-    test: dict[str, Any]
-    training_seconds: float
-
-
-@dataclass(frozen=True)
-class TextVaeMetrics:
-    """What `metrics.json` holds of a VAE of words: `text_report` on test words."""
-
-    test: dict[str, Any]
-    training_seconds: float
-
-
 def train(task_name: str, settings: Any, run: Run) -> None:
     """Train a VAE, and save it."""
     if task_name == "sequences":
@@ -81,17 +66,15 @@ def train(task_name: str, settings: Any, run: Run) -> None:
         train_on_images(task_name, settings, run)
 
 
-def measure(
-    task_name: str, settings: Any, run: Run
-) -> ImageVaeMetrics | SequenceVaeMetrics | TextVaeMetrics:
+def measure(task_name: str, settings: Any, run: Run) -> Metrics | ImageVaeMetrics:
     """Measure the saved VAE on test data."""
+    vae = run.saved_model()
     if task_name == "words":
-        words = word_splits(settings).test
-        return TextVaeMetrics(text_report(run.saved_model(), words.text), run.training_seconds())
+        return Metrics(text_report(vae, word_splits(settings).test.text), run.training_seconds())
     if task_name == "sequences":
-        test = sequence_report(run.saved_model(), sequence_splits(settings).test)
-        return SequenceVaeMetrics(test, run.training_seconds())
-    digits, vae = digit_images(task_name, run), run.saved_model()
+        test = sequence_report(vae, sequence_splits(settings).test)
+        return Metrics(test, run.training_seconds())
+    digits = digit_images(task_name, run)
     rows, _ = digits.training_split(settings.validation, settings.train_limit)
     each = copies_of(digits)  # of each digit, one image: PCA holds all of them as floats
     test_images = digits.test_images[: settings.test_limit or None]

@@ -18,9 +18,10 @@ from filvm.analysis.words import (
 from filvm.data import Categorical, Continuous
 from filvm.data.side_information import Attribute
 from filvm.data.words import LANGUAGES, Words, WordSplits, listed_forms, load_words, split_words
+from filvm.experiments.measures import LensMetrics, Samples, code_measures
 from filvm.experiments.settings import Recipe, TextVaeSettings
-from filvm.experiments.tasks import LensMetrics, Samples, code_measures
 from filvm.lens import LensPipeline
+from filvm.runs.experiment import kept_settings
 from filvm.runs.run import Run
 from filvm.runs.workspace import Workspace
 from filvm.vae import VAE
@@ -48,9 +49,7 @@ def word_splits(settings: TextVaeSettings) -> WordSplits:
 
 def trained_words(workspace: Workspace) -> WordSplits:
     """The words that the run of vae-words was trained on."""
-    settings = workspace.run("vae-words").config()["settings"]
-    filters = {"filters": tuple(settings["filters"])}
-    return word_splits(TextVaeSettings(**{**settings, **filters}))
+    return word_splits(kept_settings(workspace.run("vae-words"), TextVaeSettings()))
 
 
 def word_attributes(words: Words) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from filvm.experiments.ablations import (
 from filvm.experiments.catalogue import ABLATION_STUDIES, ABLATIONS
 from filvm.experiments.settings import AMENDMENTS
 from filvm.figures.ablations import ablations_figure
-from filvm.files import replacing
+from filvm.files import write_text
 from filvm.report.effects import (
     Measure,
     changes_table,
@@ -30,7 +30,7 @@ from filvm.report.effects import (
     verdicts_table,
     verdicts_text,
 )
-from filvm.report.figures import sample_note, save
+from filvm.report.registry import sample_note, save
 from filvm.report.tables import markdown_table, value_at
 from filvm.runs.run import RunError
 from filvm.runs.workspace import Workspace
@@ -311,6 +311,5 @@ def draw_ablations(workspace: Workspace, folder: Path) -> list[Path]:
     }
     for name, text in texts.items():
         written.append(folder / name)
-        with replacing(written[-1]) as temporary:
-            temporary.write_text(text, "utf-8")
+        write_text(written[-1], text)
     return written

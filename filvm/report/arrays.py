@@ -38,13 +38,8 @@ from filvm.data import (
     stroke_thickness,
     to_float,
 )
-from filvm.experiments.tasks import (
-    ASKED_ANGLES,
-    SEQUENCE_RANGES,
-    SWEEP,
-    sequence_attributes,
-    trained_splits,
-)
+from filvm.experiments.digits import ASKED_ANGLES, SWEEP
+from filvm.experiments.sequences import SEQUENCE_RANGES, sequence_attributes, trained_splits
 from filvm.figures.latent_space import Cloud
 from filvm.files import read_npz
 from filvm.runs.workspace import Workspace

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from filvm.experiments.tasks import AR_VAE
+from filvm.experiments.digits import AR_VAE
 from filvm.figures.manipulation import traversals_figure
 from filvm.figures.reconstructions import image_rows_figure
 from filvm.figures.trade_off import TradeOff, trade_off_figure
-from filvm.files import replacing
+from filvm.files import write_text
 from filvm.report import arrays
-from filvm.report.figures import save
+from filvm.report.registry import save
 from filvm.report.tables import markdown_table, text_of, value_at
 from filvm.report.words import WORDS_LIMITS, draw_words, words_introduction
 from filvm.runs.workspace import Workspace
@@ -199,6 +199,4 @@ def draw_beyond(workspace: Workspace, folder: Path) -> None:
     save(trade_off_figure(trade_offs(workspace)), folder / "trade_off.png")
     save(traversals_figure(arrays.traversals(workspace), arrays.UNITS), folder / "traversals.png")
     draw_words(workspace, folder)
-    text = beyond_markdown(workspace)
-    with replacing(folder / "beyond.md") as temporary:
-        temporary.write_text(text, "utf-8")
+    write_text(folder / "beyond.md", beyond_markdown(workspace))

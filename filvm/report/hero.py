@@ -10,7 +10,7 @@ import numpy as np
 from filvm.data import stroke_thickness, to_float
 from filvm.figures.hero import Frame, save_frames
 from filvm.files import replacing
-from filvm.report.figures import sample_note
+from filvm.report.registry import sample_note
 from filvm.runs.workspace import Workspace
 
 NEEDS = ("filvm-mnist", "filvm-mnist-r")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import tf_keras as keras
+from IPython import display
 from matplotlib.figure import Figure
 from matplotlib.image import imread, imsave
 
@@ -56,8 +58,6 @@ class LiveCurve:
 
     def callback(self, label: str = "") -> Any:
         """A Keras callback that adds a point after every epoch, to lines with this label."""
-        import tf_keras as keras
-
         return keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: self.add(epoch + 1, label, **(logs or {})),
             on_train_end=lambda logs: self.draw(),
@@ -85,11 +85,9 @@ class LiveCurve:
 
     def draw(self) -> None:
         """Show the curve, in the place where it was shown before."""
-        from IPython.display import display
-
         self._drawn = time.monotonic()
         if self._handle is None:
-            self._handle = display(self.figure(), display_id=True)
+            self._handle = display.display(self.figure(), display_id=True)
         else:
             self._handle.update(self.figure())
 
@@ -108,15 +106,13 @@ def with_sliders(
         ranges: for each value the ends of its slider and its first position; three whole numbers
             make a slider of whole numbers.
     """
-    from IPython.display import Image, display
-
     start = {name: position for name, (_, _, position) in ranges.items()}
     moved, (low, high, _) = next(iter(ranges.items()))
     values = np.linspace(low, high, STRIP).tolist()
     if _whole(ranges[moved]):
         values = sorted({round(value) for value in values})
     pictures = [_pixels(draw(**{**start, moved: value})) for value in values]
-    display(Image(data=_png(pictures), format="png", retina=True))
+    display.display(display.Image(data=_png(pictures), format="png", retina=True))
     try:
         import ipywidgets
     except ImportError:
@@ -130,8 +126,8 @@ def with_sliders(
         else:
             step = (high - low) / 60
             sliders[name] = ipywidgets.FloatSlider(position, **options, step=step)
-    shown = ipywidgets.interactive_output(lambda **at: display(draw(**at)), sliders)
-    display(ipywidgets.VBox([*sliders.values(), shown]))
+    shown = ipywidgets.interactive_output(lambda **at: display.display(draw(**at)), sliders)
+    display.display(ipywidgets.VBox([*sliders.values(), shown]))
 
 
 def _whole(numbers: Sequence[float]) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from filvm.experiments import PROFILES, RunError, Workspace, find_experiment, train_with_needs
-from filvm.files import exclusive, replacing
+from filvm.files import exclusive, write_text
 
 FOLDER = Path("notebooks")  # of the repository, in the current directory
 BEYOND = ("10_a_lens_that_can_be_undone", "11_words")  # their runs: `make beyond`
@@ -103,9 +103,7 @@ def execute(name: str, workspace: Workspace, folder: Path = FOLDER) -> Path:
     """
     path = workspace.folder / "notebooks" / f"{name}.ipynb"
     with exclusive(path):
-        text = _executed(folder / f"{name}.ipynb", workspace)
-        with replacing(path) as temporary:
-            temporary.write_text(text, "utf-8")
+        write_text(path, _executed(folder / f"{name}.ipynb", workspace))
     return path
 
 

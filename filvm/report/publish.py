@@ -8,8 +8,9 @@ from pathlib import Path
 
 from filvm.experiments import EXPERIMENTS, RunError, Workspace
 from filvm.files import replacing
-from filvm.report.figures import FIGURES, sample_note
+from filvm.report.figures import FIGURES
 from filvm.report.notebooks import BEYOND
+from filvm.report.registry import sample_note
 from filvm.serving.page import publish_page
 
 # By folder of a workspace: files that are published if the first one, a page, was made. The images

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from filvm.experiments import EXPERIMENTS
-from filvm.files import replacing
+from filvm.files import write_text
 from filvm.report.claims import VERDICTS, claims_table
-from filvm.report.figures import sample_note
+from filvm.report.registry import sample_note
 from filvm.report.tables import markdown_table, text_of, value_at
 from filvm.runs.workspace import Workspace
 
@@ -83,5 +83,4 @@ def results_markdown(workspace: Workspace) -> str:
 
 def write_results(workspace: Workspace, path: Path) -> None:
     """Write `results_markdown` to a file."""
-    with replacing(path) as temporary:
-        temporary.write_text(results_markdown(workspace), "utf-8")
+    write_text(path, results_markdown(workspace))

@@ -11,7 +11,7 @@ from filvm.data.words import LANGUAGES
 from filvm.experiments.words import trained_words
 from filvm.figures.words import word_map_figure, word_table_figure
 from filvm.lens import LensPipeline
-from filvm.report.figures import save
+from filvm.report.registry import save
 from filvm.report.tables import text_of, value_at
 from filvm.runs.workspace import Workspace
 

@@ -192,21 +192,22 @@ def evaluate(experiment: Experiment, run: Run) -> dict[str, Any]:
         BlockingIOError: another process is training the run.
     """
     run.check_done()
-    kept = run.config()["settings"]
-    settings = experiment.profiles[run.workspace.profile]
-    kinds = typing.get_type_hints(type(settings))
-    settings = dataclasses.replace(
-        settings,
-        **{
-            name: tuple(value) if typing.get_origin(kinds[name]) is tuple else value
-            for name, value in kept.items()
-        },
-    )
+    settings = kept_settings(run, experiment.profiles[run.workspace.profile])
     with exclusive(run.folder):
         metrics = _metrics(experiment, settings, run)
         write_json(run.folder / "metrics.json", metrics)
         (run.folder / ".done").touch()  # make: figures and tables are drawn again
     return metrics
+
+
+def kept_settings(run: Run, usual: Any) -> Any:
+    """The settings that a run was trained with; `usual` has those that `config.json` lacks."""
+    kinds = typing.get_type_hints(type(usual))
+    kept = {
+        name: tuple(value) if typing.get_origin(kinds[name]) is tuple else value
+        for name, value in run.config()["settings"].items()
+    }
+    return dataclasses.replace(usual, **kept)
 
 
 def _metrics(experiment: Experiment, settings: Any, run: Run) -> dict[str, Any]:

@@ -9,7 +9,6 @@ holds a digest that identifies the trained model.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filvm.data import Mnist
 from filvm.data.mnist import SAMPLE_SOURCE
-from filvm.files import discard, first_line, read_json, replacing, write_json
+from filvm.files import discard, first_line, read_json, replacing, write_json, write_text
 from filvm.runs.workspace import Workspace
 from filvm.version import __version__
 
@@ -128,9 +127,11 @@ class Run:
         Raises:
             RunError: the file is missing or damaged.
         """
+        from filvm.runs.models import loaded  # with TensorFlow
+
         path = self.model_folder / "model.keras"
         try:
-            return _loaded(path, path.stat().st_mtime_ns)
+            return loaded(path, path.stat().st_mtime_ns)
         except Exception as error:  # a damaged file raises almost anything
             raise RunError(
                 f"{self.model_folder} cannot be loaded ({first_line(error)}): `filvm train "
@@ -163,8 +164,7 @@ class Run:
         for path in sorted(self.model_folder.rglob("*")):
             if path.is_file():
                 digest.update(path.read_bytes())
-        with replacing(self.folder / ".done") as temporary:
-            temporary.write_text(digest.hexdigest() + "\n", "utf-8")
+        write_text(self.folder / ".done", digest.hexdigest() + "\n")
         discard(self.folder / "checkpoint")  # last: without it, a kill before would lose the run
 
     def check_done(self) -> None:
@@ -197,15 +197,3 @@ class Run:
                     f"{self.folder} was built on another {name} than the present one: "
                     f"{self.train_command} trains it again"
                 )
-
-
-@functools.lru_cache(maxsize=16)
-def _loaded(path: Path, modified: int) -> keras.Model:
-    """The model in a file, loaded once for as long as the file is not replaced."""
-    import tf_keras as keras
-    from tf_keras.src.saving.serialization_lib import SafeModeScope
-
-    import filvm.lens  # noqa: F401  (it registers its classes with Keras)
-
-    with SafeModeScope():  # runs no Python code from the file, also in an older format
-        return keras.models.load_model(path, compile=False)

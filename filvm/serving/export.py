@@ -25,7 +25,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.experiments import EXPERIMENTS, RunError, Workspace
-from filvm.files import beside, exclusive, read_json, replacing, to_disk, write_json
+from filvm.files import beside, exclusive, read_json, to_disk, write_json, write_text
 from filvm.serving import check as saved_model
 from filvm.serving.cases import BATCHES, Requests, check_cases, requests
 from filvm.version import __version__
@@ -177,9 +177,9 @@ def write_config(folder: Path, base_path: str = "/models") -> Path:
         f"  }}\n"
         for name in names
     )
-    with replacing(folder / "models.config") as temporary:
-        temporary.write_text(f"model_config_list {{\n{entries}}}\n", "utf-8")
-    return folder / "models.config"
+    path = folder / "models.config"
+    write_text(path, f"model_config_list {{\n{entries}}}\n")
+    return path
 
 
 def write_warmup(path: Path, name: str, examples: Requests) -> bool:

@@ -174,7 +174,6 @@ def share_weights(folder: Path) -> None:
     beside the graph.
     """
     import onnx
-    from onnx.external_data_helper import set_external_data
 
     weights, places = bytearray(), {}
     for path in sorted(folder.glob("*.onnx")):
@@ -186,7 +185,9 @@ def share_weights(folder: Path) -> None:
             if content not in places:
                 places[content] = len(weights)
                 weights += content + bytes(-len(content) % 8)
-            set_external_data(constant, WEIGHTS, places[content], len(content))
+            onnx.external_data_helper.set_external_data(
+                constant, WEIGHTS, places[content], len(content)
+            )
             constant.ClearField("raw_data")
             constant.data_location = onnx.TensorProto.EXTERNAL
         path.write_bytes(graph.SerializeToString())

@@ -14,7 +14,7 @@ from filvm.analysis.disentanglement import (
     sap,
     scc,
 )
-from filvm.analysis.manipulation import digit_and_value_on_request
+from filvm.analysis.manipulation import Request, value_requests
 
 N = 3000
 rng = np.random.default_rng(0)
@@ -103,15 +103,6 @@ def test_a_requested_angle_is_compared_the_shorter_way_round():
     def measure(z_star):
         return np.degrees(np.arctan2(z_star[:, 2], z_star[:, 1])) + 5.0
 
-    found = digit_and_value_on_request(
-        lambda z_star: z_star,
-        measure,
-        lambda z_star: np.zeros(len(z_star), int),
-        np.zeros(1),
-        places,
-        angles,
-        4,
-        value_dimension=(1, 2),
-        period=360.0,
-    )
+    z_star, digits, rows = value_requests(np.zeros(1), places, 4, value_dimension=(1, 2))
+    found = Request(digits, digits, angles[rows], measure(z_star), period=360.0)
     assert found.summary()["median_absolute_error"] == pytest.approx(5.0)

@@ -10,13 +10,15 @@ import pytest
 from scipy.stats import norm
 
 from filvm.analysis.manipulation import (
+    Request,
     change_digit,
-    digit_and_value_on_request,
-    digits_on_request,
+    digit_requests,
+    other_classes,
     plane,
-    sweep_every_digit,
+    requested_digits,
     sweep_every_dimension,
     traverse,
+    value_requests,
 )
 from filvm.analysis.sweeps import digits_in_sweeps, samples_of_each_digit, sweep_samples
 
@@ -69,28 +71,36 @@ def test_a_plane_has_its_two_axes_and_zeros():
     np.testing.assert_array_equal(points[1, 0], [4.0, 0.0, 1.0, 0.0])
 
 
+def digits_on_request(generate, num_per_digit):
+    requests = digit_requests(COORDINATES, D, num_per_digit=num_per_digit)
+    return requested_digits(generate(requests.reshape(-1, D)), predict_digit, 10)
+
+
+def at_every_digit(rests):
+    return traverse(rests, 0, COORDINATES).swapaxes(0, 1)
+
+
 def test_a_perfect_generator_agrees_on_every_digit():
-    found = digits_on_request(generate, predict_digit, COORDINATES, D, num_per_digit=50)
+    found = digits_on_request(generate, 50)
     np.testing.assert_array_equal(found.counts, 50 * np.eye(10))
     assert plain(found) == {"agreement": 1.0, "agreement_per_digit": [1.0] * 10}
 
 
 def test_a_dimension_that_changes_the_digit_lowers_the_agreement_by_its_share():
-    found = digits_on_request(entangled, predict_digit, COORDINATES, D, num_per_digit=2000)
+    found = digits_on_request(entangled, 2000)
     summary = plain(found)
     spoilt = norm.sf(1.0)
     assert summary["agreement"] == pytest.approx(1 - 0.9 * spoilt, abs=0.01)
     assert summary["agreement_per_digit"][0] == 1.0
     assert found.counts.sum(axis=1).tolist() == [2000] * 10
-    again = digits_on_request(entangled, predict_digit, COORDINATES, D, num_per_digit=2000)
+    again = digits_on_request(entangled, 2000)
     np.testing.assert_array_equal(again.counts, found.counts)
 
 
 def test_a_perfect_sweep_increases_keeps_the_digit_and_covers_the_range():
     values = np.linspace(-2, 2, 9)
-    found = sweep_every_digit(
-        generate, thickness, predict_digit, COORDINATES, values, np.zeros((1, D))
-    )
+    starts = at_every_digit(np.zeros((1, D)))
+    found = sweep_samples(generate, thickness, predict_digit, starts, values)
     assert found.measured.shape == found.digits.shape == (10, 1, 9)
     summary = plain(found)
     assert summary["strictly_increasing"] == summary["digit_kept"] == 1.0
@@ -106,11 +116,8 @@ def test_a_sweep_shows_the_faults_of_each_digit():
         images[images[:, 0] == 8, 1] = np.nan  # eights are blank
         return images
 
-    found = plain(
-        sweep_every_digit(
-            faulty, thickness, predict_digit, COORDINATES, np.linspace(-2, 2, 9), np.zeros((2, D))
-        )
-    )
+    starts, values = at_every_digit(np.zeros((2, D))), np.linspace(-2, 2, 9)
+    found = plain(sweep_samples(faulty, thickness, predict_digit, starts, values))
     increasing = [0.0 if digit in (3, 8) else 1.0 for digit in range(10)]
     assert found["strictly_increasing_per_digit"] == increasing
     assert found["digit_kept_per_digit"][5] == pytest.approx(8 / 9)
@@ -126,7 +133,7 @@ def test_sweeps_keep_the_given_other_dimensions():
         return generate(z_star)
 
     values, rests = np.array([-1.0, 1.0]), Z_STAR[:3]
-    sweep_every_digit(record, thickness, predict_digit, COORDINATES, values, rests)
+    sweep_samples(record, thickness, predict_digit, at_every_digit(rests), values)
     points = seen[0].reshape(10, 3, 2, D)
     np.testing.assert_array_equal(points[4, :, 1, 2:], rests[:, 2:])
     assert (points[4, :, :, 0] == COORDINATES[4]).all()
@@ -135,16 +142,17 @@ def test_sweeps_keep_the_given_other_dimensions():
 
 def test_changing_the_digit_keeps_the_thickness_of_a_perfect_generator():
     images = generate(Z_STAR)
-    own = predict_digit(images), thickness(images)
-    found = change_digit(generate, thickness, predict_digit, Z_STAR, *own, COORDINATES)
-    assert (found.requested != own[0]).all()
+    digits = predict_digit(images)
+    others = other_classes(digits, 10), thickness(images)
+    found = change_digit(generate, thickness, predict_digit, Z_STAR, *others, COORDINATES)
+    assert (found.requested != digits).all()
     assert set(found.requested) == set(range(10))
     summary = plain(found)
     assert summary["agreement"] == 1.0
     assert summary["correlation"] == pytest.approx(1.0)
     assert summary["difference"] == pytest.approx(0.0)
 
-    other = plain(change_digit(entangled, thickness, predict_digit, Z_STAR, *own, COORDINATES))
+    other = plain(change_digit(entangled, thickness, predict_digit, Z_STAR, *others, COORDINATES))
     assert other["agreement"] < 0.95
     assert other["correlation"] < 0.5
 
@@ -154,8 +162,8 @@ def test_blank_images_are_excluded_from_the_correlation():
         return np.where(np.arange(len(images)) % 2, np.nan, thickness(images))
 
     images = generate(Z_STAR)
-    own = predict_digit(images), thickness(images)
-    assert plain(change_digit(generate, blank, predict_digit, Z_STAR, *own, COORDINATES))[
+    others = other_classes(predict_digit(images), 10), thickness(images)
+    assert plain(change_digit(generate, blank, predict_digit, Z_STAR, *others, COORDINATES))[
         "correlation"
     ] == pytest.approx(1.0)
 
@@ -170,11 +178,9 @@ def test_sixes_predicted_as_nines_are_separated_from_other_errors():
         return images
 
     values = np.array([1.5, 2.5, 3.5])
-    found = plain(
-        digit_and_value_on_request(
-            turned, thickness, predict_digit, COORDINATES, (values - 2.5) / 0.5, values, D
-        )
-    )
+    z_star, digits, rows = value_requests(COORDINATES, (values - 2.5) / 0.5, D)
+    images = turned(z_star)
+    found = plain(Request(digits, predict_digit(images), values[rows], thickness(images)))
     assert found["read_as"] == {"6 read as 9": 0.5, "9 read as 6": 0.0}
     assert found["agreement"] == pytest.approx(1 - 0.1 * (0.5 + 0.25))
     assert found["agreement_apart"] == pytest.approx(1 - 0.1 * 0.25 / 0.95)
@@ -205,7 +211,7 @@ def test_effects_are_shares_of_the_range_of_each_attribute():
 
 def test_an_oracle_that_returns_scores_is_refused():
     with pytest.raises(TypeError, match=r"predict_digit returned float64 \[10, 2\]"):
-        digits_on_request(generate, lambda images: images, COORDINATES, D, num_per_digit=1)
+        requested_digits(generate(Z_STAR[:10]), lambda images: images, 10)
 
 
 def test_sweeps_from_real_samples_keep_everything_else():

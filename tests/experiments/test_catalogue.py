@@ -17,8 +17,8 @@ from filvm.experiments import (
 )
 from filvm.experiments.ablations import ablation_name, variants
 from filvm.experiments.catalogue import ABLATION_STUDIES
+from filvm.experiments.digits import with_known
 from filvm.experiments.settings import TARGETS, FilvmRecipe, FlowSettings, as_reported
-from filvm.experiments.tasks import with_known
 from filvm.runs.experiment import checked_settings
 
 LABELS = np.arange(50, dtype=np.uint8) % 10

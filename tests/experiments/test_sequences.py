@@ -5,8 +5,8 @@ import pytest
 
 from filvm.data import Continuous
 from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
+from filvm.experiments.sequences import SEQUENCE_RANGES, sequence_splits
 from filvm.experiments.settings import SequenceVaeSettings
-from filvm.experiments.tasks import SEQUENCE_RANGES, sequence_splits
 from filvm.report import arrays
 
 

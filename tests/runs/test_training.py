@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from filvm.data import stroke_thickness
 from filvm.experiments import EXPERIMENTS, TrainOptions, Workspace, run_experiment
-from filvm.runs.training import TrainingDiverged, distorted, shuffled_batches
+from filvm.runs.batches import distorted, shuffled_batches
+from filvm.runs.training import TrainingDiverged
 
 
 def train_command(folder, data_dir, *settings):
@@ -94,7 +95,8 @@ def test_a_run_leaves_what_the_layout_promises(trained):
 
 
 def test_a_figure_and_a_table_made_from_the_sample_say_so(trained):
-    from filvm.report.figures import FIGURES, draw, sample_note
+    from filvm.report.figures import FIGURES, draw
+    from filvm.report.registry import sample_note
     from filvm.report.results import write_results
 
     run, metrics = trained

@@ -15,8 +15,9 @@ from filvm.data import Categorical, Continuous
 from filvm.data.sequences import make_sequences
 from filvm.experiments import Workspace
 from filvm.lens import FILVM
+from filvm.runs.batches import shuffled_batches
 from filvm.runs.distributed import make_strategy
-from filvm.runs.training import cosine_adam, fit, shuffled_batches
+from filvm.runs.training import cosine_adam, fit
 from filvm.vae import ConvVAE, SequenceVAE
 
 N, BATCH, EPOCHS = 192, 32, 3

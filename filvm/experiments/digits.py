@@ -1,0 +1,408 @@
+"""Tasks on digits: MNIST and MNIST-R, and six measures of a digit's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from filvm.analysis import disentanglement
+from filvm.analysis.diversity import diversity_by_class
+from filvm.analysis.manipulation import (
+    Request,
+    change_digit,
+    digit_requests,
+    other_classes,
+    requested_digits,
+    traverse,
+    value_requests,
+)
+from filvm.analysis.oracles import digit_features, predict_digit, predict_rotation
+from filvm.analysis.reconstruction import squared_errors
+from filvm.analysis.round_trip import round_trip_report
+from filvm.analysis.sweeps import digits_in_sweeps, samples_of_each_digit, sweep_samples
+from filvm.data import (
+    MORPHOMETRICS,
+    Categorical,
+    Continuous,
+    measure_shapes,
+    stroke_thickness,
+    to_float,
+    training_split,
+)
+from filvm.data.side_information import Attribute
+from filvm.experiments.measures import LensMetrics, Samples, code_measures
+from filvm.experiments.settings import FEW_DIGITS, THICKEN_FEW, Recipe
+from filvm.lens import LensPipeline
+from filvm.runs.batches import distorted
+from filvm.runs.run import Run
+from filvm.runs.workspace import Workspace
+from filvm.vae import VAE
+
+MOST_COPIES = 16  # distorted copies of each of few digits, for a lens
+PASSES_PER_COPY = 16  # a short training gets fewer copies
+SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*_1: 99.7 % of the prior
+DIGIT_SWEEP = (np.arange(30) + 0.5) / 30  # of z*_0: quantiles of its own distribution
+DIVERSE = 1000  # images of a digit, at most, whose diversity is measured
+ASKED_ANGLES = np.linspace(-80.0, 80.0, 9)  # degrees
+# The measures that AR-VAE is judged by, and its values (Pati and Lerch 2020, table 2).
+AR_VAE = {
+    "interpretability": 0.850,
+    "scc": 0.956,
+    "mig": 0.135,
+    "sap": 0.544,
+    "modularity": 0.842,
+}
+MNIST_ATTRIBUTES = (Categorical("digit", 10), Continuous("thickness"))
+ROTATED_ATTRIBUTES = (Categorical("digit", 10), Continuous("rotation"))
+MORPHO_ATTRIBUTES = tuple(Continuous(name) for name in MORPHOMETRICS)
+
+
+def encode_images(vae: VAE, images: np.ndarray, batch: int = 10_000) -> np.ndarray:
+    """z_mean of uint8 images [n, height, width], maybe a memory map: float32 [n, latent_dim]."""
+    starts = range(0, len(images), batch)
+    return np.concatenate([vae.encode(to_float(images[i : i + batch]))[0] for i in starts])
+
+
+def image_errors(
+    model: LensPipeline, x: np.ndarray, z: np.ndarray, z_star: np.ndarray
+) -> dict[str, float]:
+    """What the way through z* costs: test MSE per pixel, in [0, 1], of two reconstructions.
+
+        mse       x -> z -> z* -> z -> x
+        mse_vae   x -> z -> x
+
+    An edit keeps what z* keeps, so `mse` is the fidelity of edited images.
+
+    Args:
+        model: VAE and lens.
+        x: test images, float32 in [0, 1].
+        z, z_star: of these images.
+    """
+    through = model.lens.generate(z_star)
+    return {
+        name: float(squared_errors(x, model.vae.decode(latents)).mean())
+        for name, latents in (("mse", through), ("mse_vae", z))
+    }
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images uint8 [n, 28, 28] with their attributes, `copies` consecutive rows per digit."""
+
+    train_images: np.ndarray
+    train_known: dict[str, np.ndarray]
+    test_images: np.ndarray
+    test_known: dict[str, np.ndarray]
+    copies: int = 1
+
+    def test_sample(self, limit: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Images and attributes of the first `limit` test digits, all copies equally often."""
+        digits = np.arange(len(self.test_images) // self.copies)[:limit]
+        rows = digits * self.copies + digits % self.copies
+        return self.test_images[rows], {name: v[rows] for name, v in self.test_known.items()}
+
+
+def mnist(workspace: Workspace) -> Digits:
+    """MNIST with digit and stroke thickness in pixels."""
+    digits, thickness = workspace.mnist(), workspace.thickness()
+    return Digits(
+        digits.train_images,
+        {"digit": digits.train_labels, "thickness": thickness.train},
+        digits.test_images,
+        {"digit": digits.test_labels, "thickness": thickness.test},
+    )
+
+
+def mnist_r(workspace: Workspace) -> Digits:
+    """MNIST-R with digit and rotation in degrees."""
+    rotated = workspace.rotated_mnist()
+    return Digits(
+        rotated.train_images,
+        {"digit": rotated.train_labels, "rotation": rotated.train_angles},
+        rotated.test_images,
+        {"digit": rotated.test_labels, "rotation": rotated.test_angles},
+        copies=rotated.num_rotations,
+    )
+
+
+def morpho(workspace: Workspace) -> Digits:
+    """MNIST with six measures of every digit's shape."""
+    digits = workspace.mnist()
+    train, test = workspace.morphometrics()
+    return Digits(digits.train_images, train, digits.test_images, test)
+
+
+def with_known(known: dict[str, np.ndarray], count: int, seed: int) -> dict[str, np.ndarray]:
+    """Side information of `count` samples drawn at random, missing for the others; 0: of all.
+
+    Integers become int64 with -1 where missing, floats float32 with nan.
+    """
+    n = len(next(iter(known.values())))
+    missing = np.random.default_rng(seed).permutation(n)[count or n :]
+    side = {}
+    for name, values in known.items():
+        label = np.asarray(values).dtype.kind in "iu"
+        side[name] = np.array(values, np.int64 if label else np.float32)
+        side[name][missing] = -1 if label else np.nan
+    return side
+
+
+@dataclass(frozen=True)
+class DigitTask:
+    """A lens on latents of digits; the subclasses add the measures."""
+
+    vae: str
+    oracle: str
+    attributes: tuple[Attribute, ...]
+    load: Callable[[Workspace], Digits]
+    measured: tuple[str, ...] = ()  # attributes that a distortion changes: measured again
+    turn: float = 12.0  # largest angle of a distortion, degrees
+
+    def training_samples(self, run: Run, vae: VAE, recipe: Recipe) -> tuple[Samples, Samples]:
+        run.mnist()  # records which digits the run is trained on
+        digits = self.load(run.workspace)
+        rows, held_out = training_split(
+            len(digits.train_images) // digits.copies,
+            recipe.validation,
+            recipe.train_limit,
+            copies=digits.copies,
+        )
+
+        def samples(part: slice, known: int) -> Samples:
+            side = {name: values[part] for name, values in digits.train_known.items()}
+            z = encode_images(vae, digits.train_images[part])
+            return z, with_known(side, known, recipe.seed)
+
+        known = samples(rows, recipe.known)
+        if rows.stop - rows.start < FEW_DIGITS * digits.copies:
+            known = self.with_distorted(known, digits.train_images[rows], vae, recipe)
+        return known, samples(held_out, 0)
+
+    def with_distorted(
+        self, known: Samples, images: np.ndarray, vae: VAE, recipe: Recipe
+    ) -> Samples:
+        """Samples and latents of distorted copies of their images, as many as training needs.
+
+        Args:
+            known: latents and side information of the images.
+            images: uint8 [n, height, width].
+            vae: encodes the copies.
+            recipe: its steps and batch size say how many copies are seen.
+
+        A copy keeps the attributes of its image, but for `measured` ones where they are known.
+        """
+        z, side = known
+        seen = recipe.steps * recipe.batch_size // len(images)  # passes, without copies
+        copies = min(MOST_COPIES, seen // PASSES_PER_COPY)
+        parts, attributes = [z], {name: [values] for name, values in side.items()}
+        for copy in range(copies):
+            seed = tf.constant([recipe.seed, copy], tf.int64)
+            pixels = to_float(images)
+            moved = distorted(pixels, seed, turn=self.turn, thicken=THICKEN_FEW).numpy()
+            parts.append(vae.encode(moved)[0])
+            again = measure_shapes(moved, self.measured) if self.measured else {}
+            for name, values in side.items():
+                new = np.where(np.isnan(values), values, again[name]) if name in again else values
+                attributes[name].append(new.astype(values.dtype))
+        return np.concatenate(parts), {n: np.concatenate(v) for n, v in attributes.items()}
+
+    def asked_digits(
+        self,
+        workspace: Workspace,
+        model: LensPipeline,
+        oracle: keras.Model,
+        images: np.ndarray,
+        labels: np.ndarray,
+        z_star: np.ndarray,
+    ) -> dict[str, Any]:
+        """Measures of digits that z*_0 makes, as the oracle reads them.
+
+        Args:
+            workspace: has the training images.
+            model: VAE and lens, in which the digit owns dimension 0.
+            oracle: of the task.
+            images: real test images, float32 [n, 28, 28, 1].
+            labels, z_star: of these images, [n] and [n, d].
+
+        Returns:
+            `on_request`: the agreement, where the other dimensions are drawn. `diversity`: these
+            images against real test images, beside real training images and their reconstructions
+            by the VAE, which show what can be reached. `digits_in_sweeps`: how many digits appear
+            while z*_0 runs over its own range.
+        """
+        lens, read_digit = model.lens, partial(predict_digit, oracle)
+        count, places = max(len(images) // 10, 1), lens.coordinate("digit", np.arange(10))
+        requests = digit_requests(places, lens.latent_dim, num_per_digit=count)
+        asked = model.decode(requests.reshape(-1, lens.latent_dim))
+        rows = samples_of_each_digit(labels)
+        real = [images[of_digit] for of_digit in samples_of_each_digit(labels, most=DIVERSE)]
+        others = self._training_images_by_digit(workspace, len(real[0]))
+        return {
+            "on_request": requested_digits(asked, read_digit, 10).summary(),
+            "diversity": diversity_by_class(
+                partial(digit_features, oracle),
+                real,
+                {
+                    "requested": asked.reshape(10, count, *asked.shape[1:]),
+                    "real": others,
+                    "reconstructed": [model.vae.reconstruct(part) for part in others],
+                },
+            ),
+            "digits_in_sweeps": digits_in_sweeps(
+                model.decode,
+                read_digit,
+                z_star[rows.ravel()],
+                np.quantile(z_star[:, 0], DIGIT_SWEEP),
+            ),
+        }
+
+    def _training_images_by_digit(self, workspace: Workspace, count: int) -> list[np.ndarray]:
+        """`count` training images of every digit, evenly spread, float32 [count, 28, 28, 1]."""
+        digits = self.load(workspace)
+        labels, parts = digits.train_known["digit"], []
+        for digit in range(10):
+            rows = np.flatnonzero(labels == digit)
+            rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+            parts.append(to_float(digits.train_images[rows]))
+        return parts
+
+
+class MnistTask(DigitTask):
+    """Digit and stroke thickness (section 3.1; Figures 7, 10, B1 and B3)."""
+
+    def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
+        images, known = self.load(run.workspace).test_sample(recipe.test_limit)
+        images = to_float(images)
+        labels, thickness = known["digit"].astype(np.int64), known["thickness"]
+        z = model.latents(images)
+        z_star = model.lens.infer(z)
+        read = model.lens.predict_side_information(z)
+        test = {
+            **code_measures(model.lens, z, known),
+            "secondary_network": {
+                "digit_accuracy": float(np.mean(read["digit"] == labels)),
+                "thickness_mae": float(np.nanmean(np.abs(read["thickness"] - thickness))),
+            },
+            "after_the_lens": image_errors(model, images, z, z_star),
+        }
+        seconds = run.training_seconds()
+        if model.lens.heads[0].dimension is None:  # an ILVM: no dimension belongs to an attribute
+            return LensMetrics(test, seconds, manipulation={})
+        return LensMetrics(
+            test,
+            seconds,
+            self._manipulation(run.workspace, model, images, known, z_star),
+            round_trip_report(
+                model, z, {"digit": labels, "thickness": thickness}, {"digit": (labels + 3) % 10}
+            ),
+        )
+
+    def _manipulation(
+        self,
+        workspace: Workspace,
+        model: LensPipeline,
+        images: np.ndarray,
+        known: dict[str, np.ndarray],
+        z_star: np.ndarray,
+    ) -> dict[str, Any]:
+        """Digits on request; thickness swept at every digit; real samples changed."""
+        lens, labels, oracle = model.lens, known["digit"], workspace.run(self.oracle).model()
+        read_digit = partial(predict_digit, oracle)
+        places = lens.coordinate("digit", np.arange(10))
+        values = SWEEP * lens.directions()[1]
+        origin = traverse(np.zeros((1, lens.latent_dim)), 0, places).swapaxes(0, 1)
+        judges = stroke_thickness, read_digit
+        from_origin = sweep_samples(model.decode, *judges, origin, values)
+        rows = samples_of_each_digit(labels)
+        sweep = sweep_samples(model.decode, *judges, z_star[rows], values)
+        changed = change_digit(
+            model.decode,
+            *judges,
+            z_star,
+            other_classes(labels, 10),
+            known["thickness"],
+            places,
+        )
+        return {
+            **self.asked_digits(workspace, model, oracle, images, labels, z_star),
+            "thickness_sweep": sweep.summary(),
+            "thickness_sweep_from_origin": from_origin.summary(),
+            "changed_digit": changed.summary(),
+        }
+
+
+class RotatedTask(DigitTask):
+    """Digit and rotation in degrees (section 3.2; Figures 8, 11 and B2)."""
+
+    def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
+        images, known = self.load(run.workspace).test_sample(recipe.test_limit)
+        z, x = encode_images(model.vae, images), to_float(images)
+        z_star = model.lens.infer(z)
+        read = model.lens.predict_side_information(z)
+        test = {
+            **code_measures(model.lens, z, known),
+            "secondary_network": {
+                "digit_accuracy": float(np.mean(read["digit"] == known["digit"])),
+                "rotation_median_error": float(
+                    np.median(np.abs(read["rotation"] - known["rotation"]))
+                ),
+            },
+            "after_the_lens": image_errors(model, x, z, z_star),
+        }
+        oracle = run.workspace.run(self.oracle).model()
+        judges = partial(predict_rotation, oracle), partial(predict_digit, oracle)
+        places = model.lens.coordinate("digit", np.arange(10))
+        angles = model.lens.coordinate("rotation", ASKED_ANGLES)
+        requests, digits, rows = value_requests(places, angles, model.lens.latent_dim)
+        made = model.decode(requests)
+        asked = Request(
+            requested_digits=digits,
+            predicted_digits=predict_digit(oracle, made),
+            requested_values=ASKED_ANGLES[rows],
+            measured_values=predict_rotation(oracle, made),
+        )
+        others = other_classes(known["digit"], 10)
+        changed = change_digit(model.decode, *judges, z_star, others, known["rotation"], places)
+        angles = known["rotation"].astype(np.float32)
+        known = {"digit": known["digit"], "rotation": angles}
+        return LensMetrics(
+            test,
+            run.training_seconds(),
+            {
+                **self.asked_digits(run.workspace, model, oracle, x, known["digit"], z_star),
+                "on_request": asked.summary(),
+                "changed_digit": changed.summary(),
+            },
+            round_trip_report(model, z, known, {"rotation": -angles}),
+        )
+
+
+class MorphoTask(DigitTask):
+    """Six measures of a digit's shape, judged as AR-VAE is (arXiv:2004.05485)."""
+
+    def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
+        images, known = self.load(run.workspace).test_sample(recipe.test_limit)
+        z = encode_images(model.vae, images)
+        return LensMetrics(
+            {
+                "codes": ar_vae_measures(model.lens.infer(z), known),
+                "sampled_codes": ar_vae_measures(model.lens.infer(z, sampled=True), known),
+            },
+            run.training_seconds(),
+        )
+
+
+def ar_vae_measures(codes: np.ndarray, factors: dict[str, np.ndarray]) -> dict[str, float]:
+    """The measures of `AR_VAE`; mutual information is estimated by nearest neighbours."""
+    by_neighbours = {"interpretability", "mig", "modularity"}
+    measured = {}
+    for name in AR_VAE:
+        options = {"estimator": "knn"} if name in by_neighbours else {}
+        measured[name] = getattr(disentanglement, name)(codes, factors, **options).mean
+    return measured
