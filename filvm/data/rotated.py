@@ -105,7 +105,7 @@ def load_rotated_mnist(
         raise ValueError(f"num_rotations is {num_rotations}; expected at least 1")
     if mnist is None:
         mnist = load_mnist(data_dir)
-    folder = Path(data_dir) / "mnist_r"
+    folder = Path(data_dir).expanduser() / "mnist_r"
     expected = {
         "version": MAKING_VERSION,
         "source": mnist.source,

@@ -48,7 +48,7 @@ def load_thickness(
         num_workers: as for `measure_shapes`.
         progress: as for `measure_shapes`.
     """
-    path = Path(data_dir) / "mnist" / "thickness.csv"
+    path = Path(data_dir).expanduser() / "mnist" / "thickness.csv"
     train, test = _load(mnist, path, "stroke thickness", ("thickness",), num_workers, progress)
     return Thickness(train=train["thickness"], test=test["thickness"])
 
@@ -64,7 +64,7 @@ def load_morphometrics(
 
     They are kept in `mnist/morphometrics.csv`; the arguments are those of `load_thickness`.
     """
-    path = Path(data_dir) / "mnist" / "morphometrics.csv"
+    path = Path(data_dir).expanduser() / "mnist" / "morphometrics.csv"
     return _load(mnist, path, "morphometrics", MORPHOMETRICS, num_workers, progress)
 
 
