@@ -110,9 +110,10 @@ def measure_shapes(
     >>> {name: values.round(0).item() for name, values in measure_shapes(bar[np.newaxis]).items()}
     {'thickness': 4.0, 'area': 80.0, 'length': 25.0, 'slant': 0.0, 'width': 5.0, 'height': 20.0}
     """
-    names = (names,) if isinstance(names, str) else tuple(names)
-    if unknown := set(names) - set(MORPHOMETRICS):
-        raise ValueError(f"names has {sorted(unknown, key=str)}; expected some of {MORPHOMETRICS}")
+    several = hasattr(names, "__iter__") and not isinstance(names, str)
+    names = tuple(names) if several else (names,)
+    if not names or any(name not in MORPHOMETRICS for name in names):
+        raise ValueError(f"names are {list(names)}; expected some of {MORPHOMETRICS}")
     images = _checked_images(images)
     _warn_of_bright_ground(images)
     num_images, height, width = images.shape
@@ -124,8 +125,8 @@ def measure_shapes(
     starts = range(0, num_images, per_task)
     if num_workers is None:
         num_workers = joblib.cpu_count()
-    if num_workers < 1:
-        raise ValueError(f"num_workers is {num_workers}; expected at least 1")
+    if not isinstance(num_workers, int | np.integer) or num_workers < 1:
+        raise ValueError(f"num_workers is {num_workers!r}; expected an integer >= 1")
     parallel = joblib.Parallel(n_jobs=min(num_workers, len(starts)), return_as="generator")
     tasks = (joblib.delayed(_measure)(images[start : start + per_task], names) for start in starts)
 
@@ -222,7 +223,7 @@ def _warn_of_bright_ground(images: np.ndarray) -> None:
     edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
     border = np.median(np.concatenate(edges, axis=1), axis=1)
     contrast, largest_contrast = bright - dark, 255 if images.dtype == np.uint8 else 1
-    has_ground = (contrast > largest_contrast / 2) & (border > dark + 0.75 * contrast)
+    has_ground = (contrast > largest_contrast / 4) & (border > dark + 0.75 * contrast)
     inverted = np.flatnonzero(has_ground)
     if len(inverted):
         largest = "255 - images" if images.dtype == np.uint8 else "1 - images"

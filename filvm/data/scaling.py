@@ -53,6 +53,12 @@ def _location_and_scale(attribute: Continuous, known: np.ndarray) -> tuple[float
     mean, deviation = known.mean(), known.std()
     # A constant column has a small deviation from rounding, relative to its mean.
     if not deviation > 1e-12 * abs(mean):
+        if np.ptp(known) > 1e-15 * abs(mean):
+            warnings.warn(
+                f"{attribute.name!r} is taken as constant: its values differ from {mean:g} by less "
+                "than float64 can tell. Subtract its smallest value, or use a smaller unit",
+                stacklevel=2,
+            )
         return float(mean), 1.0
     low, median, high = np.percentile(known, [25, 50, 75])
     farthest = int(np.abs(known - median).argmax())
@@ -76,7 +82,9 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _columns(attribute: Attribute, values: np.ndarray) -> np.ndarray:
-    """What correlations are of: ranks [n, 1], or the cosine and sine of an angle [n, 2]."""
+    """What correlations are of: ranks [n, 1], cosine and sine of an angle [n, 2], or classes."""
+    if isinstance(attribute, Categorical) and attribute.num_classes > 2:
+        return (values[:, np.newaxis] == np.unique(values)).astype(float)
     if isinstance(attribute, Circular):
         radians = 2 * np.pi / attribute.period * np.mod(values, attribute.period)
         return np.stack([np.cos(radians), np.sin(radians)], axis=1)
@@ -95,27 +103,32 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def warn_of_correlations(attributes: Sequence[Attribute], stacked: np.ndarray) -> None:
-    """Warn, once, of all pairs of numbers, angles or two-class labels with |r| > 0.5.
+    """Warn, once, of all pairs of attributes with |r| > 0.5.
 
-    A lens cannot change one of two such attributes alone without leaving the data. r is Spearman's;
-    with an angle, it is the canonical correlation of its cosine and sine with the other attribute
-    (with ranks, or with cosine and sine), which is 0 or more.
+    A lens cannot change one of two such attributes alone without leaving the data. r is Spearman's
+    for numbers and two-class labels. For an angle or a label of 3 to 50 classes, it is the largest
+    canonical correlation of the two (with a number, the correlation ratio of its ranks), which is
+    0 or more. Independent attributes of p and q columns have an r of up to
+    (sqrt(p) + sqrt(q)) / sqrt(n), so that canonical correlations need n >= 10 (p + q) samples.
     """
     pairs = []
-    ordered = [
-        j for j, a in enumerate(attributes) if not isinstance(a, Categorical) or a.num_classes == 2
+    few = [
+        j for j, a in enumerate(attributes) if not isinstance(a, Categorical) or a.num_classes <= 50
     ]
-    for i, j in itertools.combinations(ordered, 2):
+    for i, j in itertools.combinations(few, 2):
         both = stacked[np.isfinite(stacked[:, [i, j]]).all(axis=1)][:, [i, j]]
         if len(both) > 2 and (np.ptp(both, axis=0) > 0).all():
             first, second = _columns(attributes[i], both[:, 0]), _columns(attributes[j], both[:, 1])
+            columns = first.shape[1] + second.shape[1]
+            if columns > 2 and len(both) < 10 * columns:
+                continue
             r = _correlation(first, second)
             if abs(r) > CORRELATED:
                 pairs.append(f"{attributes[i].name!r} and {attributes[j].name!r} (r = {r:.2f})")
     if pairs:
         warnings.warn(
             f"attributes are correlated: {', '.join(pairs)} (Spearman's r, or canonical with an "
-            "angle). Each has its own dimensions of z*, and setting one alone leads away from "
-            "the training data",
+            "angle or classes). Each has its own dimensions of z*, and setting one alone leads "
+            "away from the training data",
             stacklevel=2,
         )

@@ -110,12 +110,14 @@ def test_a_bright_ground_is_named(digits):
         stroke_thickness(np.stack([digits.images[0], 255 - digits.images[1], digits.images[2]]))
     with pytest.warns(UserWarning, match="so pass 1 - images"):
         measure_shapes(1 - digits.images[:2] / 255, "area")
+    with pytest.warns(UserWarning, match="2 of 2 images"):  # a pale scan
+        measure_shapes(255 - digits.images[:2] // 3, "area")
 
 
 def test_one_measure_has_one_name(digits):
     thickness = measure_shapes(digits.images[:3], "thickness")
     np.testing.assert_array_equal(thickness["thickness"], stroke_thickness(digits.images[:3]))
-    with pytest.raises(ValueError, match=r"names has \['weight'\]"):
+    with pytest.raises(ValueError, match=r"names are \['weight'\]"):
         measure_shapes(digits.images[:3], "weight")
 
 
@@ -250,8 +252,9 @@ def test_only_the_named_measures_are_made_and_unknown_names_are_refused(digits):
     np.testing.assert_array_equal(of_two["height"], measure_shapes(images)["height"])
     np.testing.assert_array_equal(of_two["thickness"], stroke_thickness(images))
     assert all(np.isnan(values[3]) for values in measure_shapes(images).values())
-    with pytest.raises(ValueError, match="names has .'weight'.; expected some of"):
-        measure_shapes(images, ("weight",))
+    for names, shown in ((("weight",), "'weight'"), ([], ""), (None, "None"), (3, "3")):
+        with pytest.raises(ValueError, match=rf"names are \[{shown}\]; expected some of"):
+            measure_shapes(images, names)
 
 
 @pytest.mark.parametrize(

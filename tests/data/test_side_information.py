@@ -15,6 +15,7 @@ from filvm.data.scaling import attribute_scaling, warn_of_correlations
 from filvm.data.side_information import (
     RESERVED_KEYS,
     Categorical,
+    Circular,
     Continuous,
     attributes_from_config,
     attributes_to_config,
@@ -309,3 +310,35 @@ def test_correlated_attributes_are_named_once_with_their_correlation():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_correlations(attributes[1:], values[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "n", "expected"),
+    [
+        ((Categorical("kind", ["a", "b", "c"]), Continuous("size")), 200, r"\(r = 0\.[89]"),
+        ((Categorical("kind", 4), Categorical("colour", 4)), 200, r"\(r = 1\.00\)"),
+        ((Categorical("kind", 4), Circular("hour", 4)), 200, r"\(r = 0\.[89]"),
+        ((Categorical("kind", 4), Categorical("colour", 4)), 40, None),  # too few
+    ],
+)
+def test_correlations_of_labels_are_those_of_their_classes(attributes, n, expected):
+    rng = np.random.default_rng(0)
+    shared = rng.uniform(0, 3, n)
+    values = np.stack([np.floor(shared), np.floor(shared)], axis=1)
+    if not isinstance(attributes[1], Categorical):
+        values[:, 1] = shared
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_correlations(attributes, values)
+        warn_of_correlations(
+            attributes, np.stack([values[:, 0], rng.permutation(values[:, 1])], axis=1)
+        )
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == (expected is not None)
+    assert expected is None or re.search(expected, messages[0])
+
+
+@pytest.mark.parametrize("values", [np.linspace(0, 1e-300, 9), 1.7e18 + 1e3 * np.arange(9)])
+def test_numbers_without_digits_are_taken_as_constant_with_a_warning(values):
+    with pytest.warns(UserWarning, match="'thickness' is taken as constant: .* smaller unit"):
+        assert attribute_scaling([THICKNESS], values[:, None])[1] == 1
