@@ -200,8 +200,8 @@ def _checked_classes(name: str, classes: Any) -> int | tuple[Any, ...]:
             f"classes of {name!r} is {classes!r}; expected an integer >= 2, or a list of labels"
         )
     if np.ndim(classes) == 0 and isinstance(classes, int | np.integer):
-        if classes < 2:
-            raise ValueError(f"classes of {name!r} is {classes}; expected at least 2")
+        if not 2 <= classes <= 65_536:
+            raise ValueError(f"classes of {name!r} is {classes}; expected 2 to 65536")
         return int(classes)
     column = read_column(f"classes of {name!r}", list(classes))
     if column.kind == "floats" or column.missing.any():

@@ -18,8 +18,10 @@ from filvm.runs.ranges import (
     OneOf,
     Positive,
     Range,
+    Samples,
     Seed,
     Share,
+    Size,
 )
 
 if TYPE_CHECKING:
@@ -44,11 +46,11 @@ THICKEN_FEW = 0.6  # of few digits, a VAE learns too little of the thickness of 
 
 @dataclass(frozen=True)
 class ImageVaeSettings:
-    latent_dim: Count = 8  # the report's
+    latent_dim: Size = 8  # the report's
     beta: NotNegative = 0.5  # 1 is the ELBO; 0.5 keeps more of the digit, which helps the lens
     steps: Count = 10_296  # of the optimiser, whatever the number of digits
     epochs: Count = 24  # equal parts of the steps; each ends with validation and a checkpoint
-    batch_size: Count = 128
+    batch_size: Size = 128
     learning_rate: Positive = 1e-3  # decays along a cosine to a hundredth
     precision: Precision = "auto"  # of inner layers in training; see `filvm.runs.precision`
     distorted: Share = 0.0  # share of the digits that are distorted a little; of few digits, 0.9
@@ -60,10 +62,10 @@ class ImageVaeSettings:
 
 @dataclass(frozen=True)
 class SequenceVaeSettings:
-    latent_dim: Count = 4  # the report's
-    units: Count = 64  # of both GRUs
-    dense_units: Count = 128  # of the dense layers around z
-    context_units: Count = 16  # width of the context that the decoder cell gets from z
+    latent_dim: Size = 4  # the report's
+    units: Size = 64  # of both GRUs
+    dense_units: Size = 128  # of the dense layers around z
+    context_units: Size = 16  # width of the context that the decoder cell gets from z
     first_sd: Positive = (
         50.0  # of the likelihood, in the numbers' units; its logarithm falls evenly
     )
@@ -74,32 +76,32 @@ class SequenceVaeSettings:
     beta: NotNegative = 1.0  # of the KL term
     steps: Count = 27_342  # of the optimiser
     epochs: Count = 14  # equal parts of the steps
-    batch_size: Count = 128  # small: more steps help more than less noisy gradients
+    batch_size: Size = 128  # small: more steps help more than less noisy gradients
     learning_rate: Positive = 1e-2  # decays along a cosine to a thousandth
     beta_2: Annotated[float, Range(0, 0.999_999)] = (
         0.98  # Adam's: gradients grow as the sd falls, so early ones must fade
     )
-    sequences: Count = 250_000  # to train on
-    validation: Count = 10_000  # these choose the weights
-    test: Count = 10_000  # these are reported; no two splits share a sequence
+    sequences: Samples = 250_000  # to train on
+    validation: Samples = 10_000  # these choose the weights
+    test: Samples = 10_000  # these are reported; no two splits share a sequence
     jit_compile: bool = False  # by XLA: 1.1 times faster on one core, after 18 s of compilation
     seed: Seed = 0
 
 
 @dataclass(frozen=True)
 class TextVaeSettings:
-    latent_dim: Count = 24
-    filters: tuple[Count, ...] = (128, 128)  # of the encoder's convolutions
-    dense_units: Count = 384  # of the layers before and after z
+    latent_dim: Size = 24
+    filters: tuple[Size, ...] = (128, 128)  # of the encoder's convolutions
+    dense_units: Size = 384  # of the layers before and after z
     beta: NotNegative = 0.1  # of the KL term, after the warm-up
     warm_up: Share = 0.6  # of all training steps; without it the posterior collapses
     steps: Count = 9_000  # of the optimiser
     epochs: Count = 12  # equal parts of the steps
-    batch_size: Count = 256
+    batch_size: Size = 256
     learning_rate: Positive = 2e-3  # decays along a cosine to a hundredth
     train_limit: CountOrZero = 0  # train on the first so many words; 0: on all
-    validation: Count = 10_000  # words that choose the weights
-    test: Count = 10_000  # words that are reported; no two splits share a word
+    validation: Samples = 10_000  # words that choose the weights
+    test: Samples = 10_000  # words that are reported; no two splits share a word
     seed: Seed = 0
 
 
@@ -107,7 +109,7 @@ class TextVaeSettings:
 class OracleSettings:
     steps: Count = 3_120  # of the optimiser
     epochs: Count = 8  # equal parts of the steps
-    batch_size: Count = 128
+    batch_size: Size = 128
     learning_rate: Positive = 2e-3  # decays along a cosine to a hundredth
     validation: Validation = (
         10_000  # of the training digits, the last ones: they choose the weights
@@ -123,7 +125,7 @@ class Recipe:
 
     steps: Count = 3_120  # of the optimiser, whatever the number of samples
     epochs: Count = 16  # equal parts of the steps
-    batch_size: Count = 256
+    batch_size: Size = 256
     learning_rate: Positive = 1e-3  # decays along a cosine to a hundredth
     clip_norm: NotNegative = 0.0  # of the gradient of all weights together; 0: none
     precision: Precision = "float32"  # bfloat16 is 1.2 times as fast on a processor that has it
@@ -157,8 +159,8 @@ class VariationalRecipe(Recipe):
     """An ILVM or FILVM, without the weights of equation (8)."""
 
     lens: Annotated[str, OneOf(("ilvm", "filvm"))] = "filvm"
-    num_flows: Count = 5  # the report's
-    hidden_units: tuple[Count, ...] = (384, 384, 384)  # of each of the three networks
+    num_flows: Size = 5  # the report's
+    hidden_units: tuple[Size, ...] = (384, 384, 384)  # of each of the three networks
     beta: NotNegative = 1.0  # of equation (8)
     latent_noise: NotNegative = (
         0.0  # on z in the secondary network's training; it helps with few labels
@@ -221,11 +223,11 @@ class ReportRecipe(VariationalRecipe):
 class InvertibleRecipe(Recipe):
     """An `InvertibleLens`: sizes and training. Its weights are its defaults, for every data set."""
 
-    num_mixing: Count = 4
-    num_couplings: CountOrZero = 6
-    coupling_units: tuple[Count, ...] = (256, 256)  # of the network of each
-    attribute_units: tuple[Count, ...] = (384, 384)
-    hidden_units: tuple[Count, ...] = (384, 384)  # of the secondary network
+    num_mixing: Size = 4
+    num_couplings: Size = 6
+    coupling_units: tuple[Size, ...] = (256, 256)  # of the network of each
+    attribute_units: tuple[Size, ...] = (384, 384)
+    hidden_units: tuple[Size, ...] = (384, 384)  # of the secondary network
     steps: Count = 3_900
     epochs: Count = 20
     learning_rate: Positive = 2e-3
@@ -276,19 +278,19 @@ def as_reported(recipe: FilvmRecipe, beta: float, scaling: float) -> ReportRecip
 @dataclass(frozen=True)
 class FlowSettings:
     target: Annotated[str, OneOf(TARGETS)] = "two-modes"  # of Figure 6
-    lengths: tuple[Count, ...] = (2, 8, 16, 32)  # the report's
+    lengths: tuple[Size, ...] = (2, 8, 16, 32)  # the report's
     restarts: Count = 20  # the report's
     steps: Count = 8_000  # of Adam, for every attempt
-    batch_size: Count = 256
+    batch_size: Size = 256
     learning_rate: Positive = 0.02  # decays along a cosine to 0
     annealing_steps: Count = 2_000  # beta rises from 0.01 to 1
     seed: Seed = 0  # of the first attempt; the others follow
-    other_length: Count = 16  # flows for each of the other energies
+    other_length: Size = 16  # flows for each of the other energies
     other_restarts: Count = 8
     other_annealing_steps: Count = 4_000  # the printed energy's modes lie 10 apart
-    moons_lengths: tuple[Count, ...] = (2, 8, 16)  # maximum likelihood on two moons
+    moons_lengths: tuple[Size, ...] = (2, 8, 16)  # maximum likelihood on two moons
     moons_restarts: Count = 5
     moons_steps: Count = 4_000
-    moons_samples: Annotated[int, Range(2)] = 10_000  # half of them held out
+    moons_samples: Annotated[int, Range(2, 10_000_000)] = 10_000  # half of them held out
     moons_noise: NotNegative = 0.1  # standard deviation, where a moon's radius is 1
-    pixels: Count = 240  # per side, of the densities drawn
+    pixels: Annotated[int, Range(1, 4_096)] = 240  # per side, of the densities drawn

@@ -5,7 +5,7 @@
 ...     epochs: Count = 20
 ...     beta: NotNegative = 1.0
 >>> out_of_range(Settings(epochs=-1))
-'epochs is -1; expected an integer >= 1'
+'epochs is -1; expected an integer >= 1 and <= 2147483647'
 >>> out_of_range(Settings())
 ''
 """
@@ -33,7 +33,7 @@ class Range:
 
     def __str__(self) -> str:
         text = f"{'>' if self.above else '>='} {self.least:g}"
-        return text if self.most == math.inf else f"{text} and <= {self.most:g}"
+        return text if self.most == math.inf else f"{text} and <= {self.most:.10g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,11 @@ class OneOf:
         return " or ".join(self.values)
 
 
-Count = Annotated[int, Range(1)]
-CountOrZero = Annotated[int, Range(0)]
+LARGEST_COUNT = 2**31 - 1  # of TensorFlow's 32 bits
+Count = Annotated[int, Range(1, LARGEST_COUNT)]
+CountOrZero = Annotated[int, Range(0, LARGEST_COUNT)]
+Size = Annotated[int, Range(1, 65_536)]  # of an axis of an array, which needs memory
+Samples = Annotated[int, Range(1, 10_000_000)]  # that are made, in memory
 Seed = Annotated[int, Range(0, 2**31 - 1)]
 Positive = Annotated[float, Range(0, above=True)]
 NotNegative = Annotated[float, Range(0)]

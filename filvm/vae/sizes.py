@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 
+LARGEST = 65_536
+
 
 def check_sizes(**sizes: Any) -> None:
-    """Raise a ValueError with the first name and value that is no integer >= 1, nor several.
+    """Raise a ValueError with the first name and value that is no size, nor several.
+
+    A size is an integer from 1 to 65,536: TensorFlow ends the process if it gets no memory.
 
     >>> check_sizes(latent_dim=8, filters=(32, 64))
     >>> check_sizes(latent_dim=0)
@@ -26,8 +30,9 @@ def check_sizes(**sizes: Any) -> None:
         several = isinstance(value, Sequence) and not isinstance(value, str)
         for size in value if several else (value,):
             whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
-            if not whole or size < 1:
+            if not whole or not 1 <= size <= LARGEST:
                 noun = "integers >= 1" if several else "an integer >= 1"
+                noun += f" and <= {LARGEST}" if whole and size > LARGEST else ""
                 raise ValueError(f"{name} is {value!r}; expected {noun}")
 
 

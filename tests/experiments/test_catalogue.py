@@ -86,6 +86,8 @@ def test_the_targets_are_the_energies():
         ("vae-mnist", "batch_size=0"),
         ("vae-mnist", "batch_size=-4"),
         ("vae-mnist", "latent_dim=0"),
+        ("vae-mnist", "latent_dim=1000000000"),  # TensorFlow would end the process
+        ("vae-mnist", "train_limit=3000000000"),
         ("vae-mnist", "epochs=-1"),
         ("vae-mnist", "epochs=9"),
         ("vae-mnist", "steps=0"),
@@ -104,6 +106,9 @@ def test_the_targets_are_the_energies():
         ("filvm-mnist", "latent_variance=0"),
         ("flow-density", "target=circle"),
         ("flow-density", "lengths=2,0"),
+        ("flow-density", "pixels=100000"),
+        ("invertible-mnist", "num_couplings=0"),
+        ("vae-sequences", "sequences=1000000000"),
     ],
 )
 def test_a_setting_out_of_its_range_is_one_sentence_and_nothing_is_written(

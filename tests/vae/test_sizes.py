@@ -53,6 +53,8 @@ def test_numbers_of_numpy_are_sizes():
         ({"hidden_units": "64"}, TypeError, "hidden_units is '64'; expected a list of integers"),
         ({"hidden_units": (8.5,)}, ValueError, r"hidden_units is \(8.5,\); expected integers >= 1"),
         ({"num_flows": 1.5}, ValueError, "num_flows is 1.5; expected an integer >= 1"),
+        ({"num_flows": 10**9}, ValueError, "num_flows is 1000000000; .* >= 1 and <= 65536"),
+        ({"hidden_units": (8, 10**9)}, ValueError, "expected integers >= 1 and <= 65536"),
         ({"beta": "1"}, TypeError, "beta is '1'; expected a number >= 0"),
         ({"latent_variance": np.inf}, ValueError, "latent_variance is inf; expected a finite"),
         ({"attribute_weights": -1}, ValueError, "attribute_weights of 't' is -1; expected"),
