@@ -164,19 +164,21 @@ class Torch:
         return time.perf_counter() - began
 
 
-def operations_per_image() -> float:
+def operations_per_image(vae: ConvVAE) -> float:
     """Floating point operations of a training step per image: 6 per weight and use, of each layer.
 
     A multiplication and an addition forwards; twice as many backwards, for inputs and weights. The
-    first convolution needs no gradient of its input.
+    first convolution needs no gradient of its input. A kernel is used once per place: of the output
+    of a convolution, of the input of a transposed one.
     """
-    uses = {"conv_1": 14 * 14, "conv_2": 7 * 7, "conv_transpose_1": 7 * 7, "pixels": 14 * 14}
-    vae = new_vae(1, "float32")
     total = 0
     for layer in (*vae.encoder.layers, *vae.decoder.layers):
-        if layer.weights:
-            weights = math.prod(layer.kernel.shape) * uses.get(layer.name, 1)
-            total += (4 if layer.name == "conv_1" else 6) * weights
+        if not layer.weights:
+            continue
+        transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+        shape = layer.input_shape if transposed else layer.output_shape
+        uses = math.prod(shape[1:-1])  # 1 for a dense layer
+        total += (4 if layer.name == "conv_1" else 6) * math.prod(layer.kernel.shape) * uses
     return float(total)
 
 
@@ -250,7 +252,7 @@ def main() -> None:
 def print_table(rates: dict[tuple[int, str, str], list[float]], sgemm: float) -> None:
     """Print every way with its median rate, its ratios, and its share of the SGEMM rate."""
     print(f"{machine()}; TensorFlow {tf.__version__}; SGEMM {sgemm:.0f} GFLOP/s\n")
-    operations = operations_per_image()
+    operations = operations_per_image(new_vae(1, "float32"))
     print(
         "| batch | way | precision | images/s, median (least to most) | fit in the same precision "
         "is faster by | GFLOP/s | share of SGEMM |\n|---|---|---|---|---|---|---|"
