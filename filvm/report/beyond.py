@@ -48,6 +48,16 @@ and area.
 ![One digit along each attribute: asked above, measured below](traversals.png)
 
 """
+VARIETY = {
+    "requested digits: recall of real ones in the oracle's features": (
+        "manipulation.diversity.requested_recall"
+    ),
+    "requested with z*[0] of real samples of the digit: the oracle agrees": (
+        "manipulation.varied_requests.agreement"
+    ),
+    "the same: recall": "manipulation.diversity.varied_recall",
+    "the same of reconstructions by the VAE": "manipulation.diversity.reconstructed_recall",
+}
 LINES = {  # by data set: a line of the table, and its path through the metrics
     "mnist": {
         "digit from z*[0] by its head": "way_back.heads.digit",
@@ -56,6 +66,7 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
         "digit from the other dimensions, draws": "test.sampled_codes.leakage.digit.accuracy",
         "the same, centres": "test.codes.leakage.digit.accuracy",
         "digit on request, the rest random: the oracle agrees": "manipulation.on_request.agreement",
+        **VARIETY,
         "digit of a real sample changed: the oracle agrees": "manipulation.changed_digit.agreement",
         "the same: correlation of thickness": "manipulation.changed_digit.correlation",
         "MSE per pixel after x to z to z* to z to x": "test.after_the_lens.mse",
@@ -72,6 +83,7 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
         "the same: median error of the rotation, degrees": (
             "manipulation.on_request.median_absolute_error"
         ),
+        **VARIETY,
         "digit of a real sample changed: the oracle agrees": "manipulation.changed_digit.agreement",
         "the same: correlation of the rotation": "manipulation.changed_digit.correlation",
         "MSE per pixel after x to z to z* to z to x": "test.after_the_lens.mse",
