@@ -241,25 +241,19 @@ class DigitTask:
         count, places = max(len(images) // 10, 1), lens.coordinate("digit", np.arange(10))
         requests = digit_requests(places, lens.latent_dim, num_per_digit=count)
         asked = model.decode(requests.reshape(-1, lens.latent_dim))
-        varied = requests.copy()
-        read = lens.read(z_star)["digit"]
-        for digit, part in enumerate(varied):
-            found = z_star[(read == digit) & (labels == digit), 0]
-            if len(found):
-                part[:, 0] = np.resize(found, count)
-        varied = model.decode(varied.reshape(-1, lens.latent_dim))
+        varied = [model.sample(count, digit=k, like=z_star, seed=k) for k in range(10)]
         rows = samples_of_each_digit(labels)
         real = [images[of_digit] for of_digit in samples_of_each_digit(labels, most=DIVERSE)]
         others = self._training_images_by_digit(workspace, len(real[0]))
         return {
             "on_request": requested_digits(asked, read_digit, 10).summary(),
-            "varied_requests": requested_digits(varied, read_digit, 10).summary(),
+            "varied_requests": requested_digits(np.concatenate(varied), read_digit, 10).summary(),
             "diversity": diversity_by_class(
                 partial(digit_features, oracle),
                 real,
                 {
                     "requested": asked.reshape(10, count, *asked.shape[1:]),
-                    "varied": varied.reshape(10, count, *varied.shape[1:]),
+                    "varied": varied,
                     "real": others,
                     "reconstructed": [model.vae.reconstruct(part) for part in others],
                 },

@@ -354,6 +354,7 @@ class Lens(TrainableLens):
         /,
         *,
         seed: int | None = None,
+        like: np.ndarray | None = None,
         attributes: Any = None,
         **named: Any,
     ) -> np.ndarray:
@@ -362,15 +363,41 @@ class Lens(TrainableLens):
         Args:
             n: number of latents.
             seed: of the draw; the model's own by default.
+            like: z* [m, latent_dim] of real samples. A label that is given then has the z*_j of
+                random ones of them that its head reads as this label, so that latents vary as real
+                samples do. Without it, and for a label that none of them has, it has the place of
+                the label, `coordinate`, in all latents: fewer are other labels, more are alike.
             attributes, named: as in `manipulate`.
         """
         n = first_argument("n", n, named)
         check_count("n", n, 1)
         rng = np.random.default_rng(self.seed if seed is None else seed)
         z_star = rng.standard_normal((n, self.latent_dim), np.float32).astype(self.precision)
-        coordinates = self._coordinates(n, joined_attributes(attributes, named))
+        given = joined_attributes(attributes, named)
+        coordinates = self._coordinates(n, given)
+        if like is not None:
+            self._vary_labels(coordinates, given, np.asarray(self.check_latents(like, "like")), rng)
         z_star = np.where(np.isnan(coordinates), z_star, coordinates)
         return in_chunks(self.generate_tensors, z_star)
+
+    def _vary_labels(
+        self,
+        coordinates: np.ndarray,
+        given: Mapping[str, Any],
+        like: np.ndarray,
+        rng: np.random.Generator,
+    ) -> None:
+        """Replace the places of given labels in `coordinates` by z*_j of `like` (`sample`)."""
+        for attribute, head in zip(self.attributes, self.heads, strict=True):
+            if attribute.name not in given or not isinstance(attribute, Categorical):
+                continue
+            read = np.argmax(head(tf.cast(like, tf.float32)), axis=-1)
+            labels = attribute_values(attribute, np.atleast_1d(given[attribute.name]))
+            labels = np.broadcast_to(labels.astype(int), len(coordinates))
+            for label in np.unique(labels):
+                found, rows = like[read == label, head.dimension], labels == label
+                if len(found):
+                    coordinates[rows, head.dimension] = rng.choice(found, rows.sum())
 
     def signatures(self) -> dict[str, Any]:
         """The named functions of the SavedModel: a pipeline's, with z in place of observations."""

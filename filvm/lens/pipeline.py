@@ -123,12 +123,17 @@ class LensPipeline(Served, keras.Model):
         /,
         *,
         seed: int | None = None,
+        like: np.ndarray | None = None,
         attributes: Any = None,
         **named: Any,
     ) -> Any:
-        """n observations from the prior of z*, with attributes at the given values."""
+        """n observations from the prior of z*, with attributes at the given values.
+
+        The arguments are those of `Lens.sample`; `like` is z* from `encode`.
+        """
         n = first_argument("n", n, named)
-        return self.vae.decode(self.lens.sample(n, seed=seed, attributes=attributes, **named))
+        z = self.lens.sample(n, seed=seed, like=like, attributes=attributes, **named)
+        return self.vae.decode(z)
 
     def latents(self, x: np.ndarray) -> np.ndarray:
         """z_mean of the observations, [n, latent_dim]."""

@@ -149,6 +149,23 @@ def test_samples_have_the_given_attributes(trained):
     assert abs(read["size"].mean() - 180.0) < 3.0
 
 
+def test_samples_like_real_ones_have_their_coordinates_of_the_label(trained):
+    lens, _ = trained
+    z_star = lens.infer(toy(500, seed=2)[0])
+    read = lens.read(z_star)["kind"]
+    kinds = np.arange(300) % 3
+    made = lens.infer(lens.sample(300, seed=0, kind=kinds, like=z_star))[:, 0]
+    for kind in range(3):
+        nearest = np.abs(made[kinds == kind, None] - z_star[read == kind, 0]).min(axis=1)
+        assert nearest.max() < 1e-4
+        assert np.unique(made[kinds == kind].round(6)).size > 30
+    # Without a real sample of the label, it has its place.
+    none = lens.infer(lens.sample(20, kind=0, like=z_star[read != 0]))[:, 0]
+    np.testing.assert_allclose(none, lens.coordinate("kind", 0), atol=1e-4)
+    with pytest.raises(ValueError, match=r"like has shape \[2, 1\]"):
+        lens.sample(2, kind=0, like=np.zeros([2, 1]))
+
+
 def test_a_manipulation_can_be_reversed(trained):
     lens, _ = trained
     z, _ = toy(500, seed=2)
