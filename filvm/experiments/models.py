@@ -22,7 +22,9 @@ MNIST_VAES = {
     "quick": replace(MNIST_VAE, **SHORT_VAE, learning_rate=1e-3, validation=2_000),
     "smoke": replace(MNIST_VAE, steps=8, epochs=2, train_limit=512, validation=128),
 }
-ROTATED_VAE = ImageVaeSettings(latent_dim=12, steps=22_122, epochs=6, validation=1_000)
+ROTATED_VAE = ImageVaeSettings(
+    latent_dim=12, steps=22_122, steps_for_few=1.0, epochs=6, validation=1_000
+)
 ROTATED_VAES = {
     "full": ROTATED_VAE,
     "quick": replace(ROTATED_VAE, **SHORT_VAE, learning_rate=2e-3, validation=250),

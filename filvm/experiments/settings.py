@@ -41,7 +41,7 @@ Precision = Annotated[str, OneOf(("auto", "float32", "bfloat16"))]
 # many steps would learn them by heart.
 FEW_DIGITS = 20_000
 DISTORTED_OF_FEW = 0.9
-THICKEN_FEW = 0.6  # of few digits, a VAE learns too little of the thickness of strokes without it
+THICKEN_FEW = 0.5  # of few digits, a VAE learns too little of the thickness of strokes without it
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class ImageVaeSettings:
     latent_dim: Size = 8  # the report's
     beta: NotNegative = 0.5  # 1 is the ELBO; 0.5 keeps more of the digit, which helps the lens
     steps: Count = 10_296  # of the optimiser, whatever the number of digits
+    steps_for_few: Positive = 1.6  # factor of `steps` for few digits: distorted ones take longer
     epochs: Count = 24  # equal parts of the steps; each ends with validation and a checkpoint
     batch_size: Size = 128
     learning_rate: Positive = 1e-3  # decays along a cosine to a hundredth

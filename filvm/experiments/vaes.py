@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -109,6 +109,9 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
     digits = digit_images(task_name, run)
     rows, validation = digits.training_split(settings.validation, settings.train_limit)
     images = digits.train_images[rows]
+    num_digits = len(images) // copies_of(digits)
+    if num_digits < FEW_DIGITS:
+        settings = replace(settings, steps=round(settings.steps * settings.steps_for_few))
 
     def build() -> ConvVAE:
         keras.utils.set_random_seed(settings.seed)
@@ -124,7 +127,7 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
     with layers_in(precision):
         vae = build()
 
-    distort = distortion(len(images) // copies_of(digits), settings.distorted)
+    distort = distortion(num_digits, settings.distorted)
     held_out = to_float(digits.train_images[validation])
     fit_samples(
         vae,
