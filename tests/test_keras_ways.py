@@ -140,6 +140,7 @@ def test_pixels_beyond_1_are_refused_wherever_observations_are_taken():
         lambda: vae.predict(batches(X * 255), **QUIET),
         lambda: vae.encode(tf.constant(X * 255)),
         lambda: vae.train_on_batch(X * 255),
+        lambda: vae.predict_on_batch(X * 255),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="divide them by 255"):

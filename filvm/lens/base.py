@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from filvm.data.columns import named_columns
+from filvm.data.columns import named_columns, plain_array
 from filvm.data.side_information import (
     Categorical,
     Circular,
@@ -25,6 +25,7 @@ from filvm.lens.attributes import decode_side_information, on_circle
 from filvm.lens.training import TrainableLens
 from filvm.serving.signatures import lens_signatures
 from filvm.vae.model import check_count
+from filvm.vae.sizes import check_seed
 
 CHUNK = 32768  # rows per call of a method on tensors, to limit memory
 
@@ -146,6 +147,7 @@ class Lens(TrainableLens):
         if not sampled:
             return in_chunks(self.infer_tensors, z, side)
         seed = self.seed if seed is None else seed
+        check_seed(seed)
         parts = [
             self.infer_tensors(
                 z[start : start + CHUNK],
@@ -338,14 +340,23 @@ class Lens(TrainableLens):
             dimension: from 0; or several, such as `dimensions_of("angle")`.
             value: a scalar or [n]; for k dimensions, [k] or [n, k].
         """
-        dimension = np.asarray(dimension)
-        if not np.all((dimension >= 0) & (dimension < self.latent_dim)):
-            raise ValueError(f"dimension is {dimension}; expected 0 to {self.latent_dim - 1}")
-        if not np.isfinite(value).all():
+        dimension, value = np.asarray(dimension), plain_array("value", value)
+        whole = dimension.dtype.kind in "iu"
+        if not whole or not np.all((dimension >= 0) & (dimension < self.latent_dim)):
+            raise ValueError(
+                f"dimension is {dimension}; expected integers from 0 to {self.latent_dim - 1}"
+            )
+        if value.dtype.kind not in "biuf" or not np.isfinite(value).all():
             raise ValueError(f"value is {value}; expected finite coordinates")
         z = self.check_latents(z)
         coordinates = np.full(z.shape, np.nan, self.precision)
-        coordinates[:, dimension] = value
+        try:
+            coordinates[:, dimension] = value
+        except ValueError:
+            raise ValueError(
+                f"value has shape {list(value.shape)}; expected one number, or shape "
+                f"{list(coordinates[:, dimension].shape)}"
+            ) from None
         return in_chunks(self.manipulate_tensors, z, coordinates)
 
     def sample(
@@ -371,7 +382,9 @@ class Lens(TrainableLens):
         """
         n = first_argument("n", n, named)
         check_count("n", n, 1)
-        rng = np.random.default_rng(self.seed if seed is None else seed)
+        seed = self.seed if seed is None else seed
+        check_seed(seed)
+        rng = np.random.default_rng(seed)
         z_star = rng.standard_normal((n, self.latent_dim), np.float32).astype(self.precision)
         given = joined_attributes(attributes, named)
         coordinates = self._coordinates(n, given)

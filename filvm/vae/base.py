@@ -23,6 +23,7 @@ from filvm.vae.model import (
     CheckedModel,
     batch_mean,
     batch_weights,
+    check_count,
     in_float32,
     step_seed,
     update_metrics,
@@ -327,7 +328,11 @@ class VAE(CheckedModel):
 
     def decoder_outputs(self, z: np.ndarray) -> Any:
         """z [n, latent_dim] -> the parameters of p(x|z), the decoder's output."""
-        z = plain_array("z", z).astype(np.float32)
+        z = plain_array("z", z)
+        if z.dtype.kind not in "biuf":
+            raise TypeError(f"z has dtype {z.dtype}; expected numbers")
+        with np.errstate(over="ignore"):
+            z = z.astype(np.float32)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"z has shape {list(z.shape)}; expected [n, {self.latent_dim}]")
         finite = np.isfinite(z).all(axis=1)
@@ -346,6 +351,7 @@ class VAE(CheckedModel):
 
         The result is nan, and no error, for a model whose training has diverged.
         """
+        check_seed(seed)
         z, z_log_var = self.encode(x)
         if sampled:
             noise = np.random.default_rng(seed).standard_normal(z.shape, np.float32)
@@ -354,7 +360,10 @@ class VAE(CheckedModel):
 
     def sample(self, n: int, *, seed: int | None = None) -> Any:
         """n observations from the generative model: z ~ N(0, I), then the mean of p(x|z)."""
-        rng = np.random.default_rng(self.seed if seed is None else seed)
+        check_count("n", n, 0)
+        seed = self.seed if seed is None else seed
+        check_seed(seed)
+        rng = np.random.default_rng(seed)
         return self.decode(rng.standard_normal((n, self.latent_dim), np.float32))
 
     def kl_per_dimension(self, x: np.ndarray) -> np.ndarray:

@@ -141,9 +141,9 @@ class ConvVAE(VAE):
         dtype = getattr(x, "dtype", None)
         if dtype is not None and not tf.as_dtype(dtype).is_floating:
             raise ValueError(
-                f"the images are {tf.as_dtype(dtype).name}; expected float32 in [0, 1]: divide "
-                "them by 255, images / np.float32(255) (`filvm.data.to_float` does it for gray "
-                "images [n, height, width])"
+                f"the images are {tf.as_dtype(dtype).name}; expected float32 in [0, 1]: convert "
+                "them, and divide them by 255 if they are bytes, images / np.float32(255) "
+                "(`filvm.data.to_float` does it for gray images [n, height, width])"
             )
         if not isinstance(x, np.ndarray) or not x.size:
             return
@@ -162,5 +162,5 @@ class ConvVAE(VAE):
         else:  # nan and infinity are not in [0, 1] either
             require(
                 (x >= -TOLERANCE) & (x <= 1 + TOLERANCE),
-                "images must have pixels in [0, 1]: divide them by 255",
+                "images must have finite pixels in [0, 1]: divide them by 255 if they are bytes",
             )

@@ -318,6 +318,10 @@ class CheckedModel(Served, keras.Model):
             **self._checked_call(keras.Model.test_on_batch, x, y, *args, **kwargs)
         )
 
+    def predict_on_batch(self, x: Any) -> Any:
+        """`call` on one batch of arrays as in `fit`."""
+        return super().predict_on_batch(self.inputs_for_keras(self.checked_inputs(x)))
+
     def _checked_call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> dict:
         given = _arguments(method, *args, **kwargs)
         self._check_call(given)

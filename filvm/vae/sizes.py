@@ -59,8 +59,8 @@ def check_at_least(name: str, value: Any, least: float) -> None:
 
 
 def check_seed(seed: Any) -> None:
-    """Raise a TypeError or ValueError unless `seed` is an integer that TensorFlow can use."""
+    """Raise a TypeError or ValueError unless NumPy and TensorFlow can use the seed."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed is {seed!r}; expected an integer: the default is 0")
-    if not -(2**31) <= seed < 2**31:
-        raise ValueError(f"seed is {seed}; expected an integer of 32 bits")
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed is {seed}; expected an integer from 0 to {2**31 - 1}")

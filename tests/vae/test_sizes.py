@@ -59,7 +59,8 @@ def test_numbers_of_numpy_are_sizes():
         ({"latent_variance": np.inf}, ValueError, "latent_variance is inf; expected a finite"),
         ({"attribute_weights": -1}, ValueError, "attribute_weights of 't' is -1; expected"),
         ({"attribute_weights": {"t": np.nan}}, ValueError, "attribute_weights of 't' is nan"),
-        ({"seed": 2**40}, ValueError, "seed is 1099511627776; expected an integer of 32 bits"),
+        ({"seed": 2**40}, ValueError, "seed is 1099511627776; expected an integer from 0 to 21"),
+        ({"seed": -1}, ValueError, "seed is -1; expected an integer from 0"),
     ],
 )
 def test_settings_of_a_lens_are_refused_in_one_sentence(settings, error, message):
@@ -79,3 +80,37 @@ def test_settings_of_a_lens_are_refused_in_one_sentence(settings, error, message
 def test_settings_of_a_vae_are_refused_in_one_sentence(settings, error, message):
     with pytest.raises(error, match=message):
         ConvVAE(4, **settings)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda vae, lens, z: vae.sample(-1), "n is -1; expected an integer >= 0"),
+        (lambda vae, lens, z: vae.sample("3"), "n is '3'; expected an integer >= 0"),
+        (lambda vae, lens, z: vae.sample(2, seed=-1), "seed is -1; expected an integer from 0"),
+        (lambda vae, lens, z: lens.sample(2, seed="a"), "seed is 'a'; expected an integer"),
+        (lambda vae, lens, z: lens.infer(z, sampled=True, seed=1.5), "seed is 1.5; expected"),
+        (lambda vae, lens, z: vae.decode(z.astype(str)), "z has dtype <U32; expected numbers"),
+        (lambda vae, lens, z: vae.decode(z + 1j), "z has dtype complex64; expected numbers"),
+        (lambda vae, lens, z: vae.decode(z.astype(float) + 1e39), "z is not finite at row 0"),
+        (lambda vae, lens, z: lens.set_dimension(z, 4, 0), "dimension is 4; expected integers"),
+        (lambda vae, lens, z: lens.set_dimension(z, 0.5, 0), "dimension is 0.5; expected integers"),
+        (lambda vae, lens, z: lens.set_dimension(z, "a", 0), "dimension is a; expected integers"),
+        (lambda vae, lens, z: lens.set_dimension(z, 0, "a"), "value is a; expected finite"),
+        (lambda vae, lens, z: lens.set_dimension(z, 0, np.nan), "value is nan; expected finite"),
+        (
+            lambda vae, lens, z: lens.set_dimension(z, [0, 1], [1, 2, 3]),
+            r"value has shape \[3\]; expected one number, or shape \[5, 2\]",
+        ),
+    ],
+)
+def test_arguments_of_draws_and_of_dimensions_are_refused_in_one_sentence(small, call, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        call(*small)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A VAE, a lens, and latents."""
+    vae = ConvVAE(4, filters=(2, 2), dense_units=4)
+    return vae, FILVM(4, [Continuous("t")], hidden_units=(4,)), np.zeros((5, 4), np.float32)
