@@ -1,8 +1,11 @@
 """Keras' own ways with a VAE and a lens: data in every form, weights, callbacks, files, copies."""
 
 import copy
+import io
 import pickle
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -319,6 +322,30 @@ def test_objects_of_keras_3_are_refused():
 
 
 # Compiling, files, copies.
+
+
+def test_a_lens_from_before_the_step_counter_is_loaded_without_its_optimiser(tmp_path):
+    lens = new_lens()
+    lens.fit(Z, Y, **QUIET)
+    lens.save(tmp_path / "new.keras")
+    with zipfile.ZipFile(tmp_path / "new.keras") as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        del file["vars"][str(len(file["vars"]) - 1)]  # the steps
+        moments = file["optimizer/vars"]
+        arrays = [moments[name][()] for name in sorted(moments, key=int)]
+        for name, array in zip(sorted(moments, key=int), reversed(arrays), strict=True):
+            del moments[name]  # such files have the optimiser's variables in another order
+            moments[name] = array
+    parts["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(tmp_path / "older.keras", "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+    loaded = keras.models.load_model(tmp_path / "older.keras")
+    np.testing.assert_array_equal(loaded.infer(Z), lens.infer(Z))
+    assert int(loaded.optimizer.iterations) == 0
+    assert np.isfinite(loaded.fit(Z, Y, **QUIET).history["loss"]).all()
 
 
 def test_models_have_a_summary_and_load_weights_before_the_first_call(tmp_path):

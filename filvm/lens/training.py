@@ -369,6 +369,14 @@ class TrainableLens(CheckedModel):
 
     # Saving.
 
+    def load_own_variables(self, store: Any) -> None:
+        """As every model; a lens without `steps` was saved with its optimiser in another order."""
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is not None and len(store.keys()) < len(self._non_trainable_weights):
+            # One without variables: Keras warns that it skips those of the file.
+            self.compile(type(optimizer).from_config(optimizer.get_config()))
+        super().load_own_variables(store)
+
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
