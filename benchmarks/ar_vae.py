@@ -40,7 +40,7 @@ from filvm.runs.training import (
     fit_samples,
 )
 from filvm.vae import ConvVAE
-from filvm.vae.base import gaussian_kl, sample_gaussian
+from filvm.vae.elbo import gaussian_kl, sample_gaussian
 
 
 @dataclass(frozen=True)

@@ -284,10 +284,6 @@ class Effects:
             shares[name] = np.nan_to_num(spread) / (high - low)
         return shares
 
-    def summary(self) -> dict[str, Any]:
-        """`moved`: for each attribute, the share of its range that each dimension covers."""
-        return {"moved": {name: shares.tolist() for name, shares in self.moved().items()}}
-
 
 def sweep_every_dimension(
     measure_attributes: Callable[[np.ndarray], Mapping[str, np.ndarray]],

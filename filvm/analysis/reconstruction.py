@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from filvm.data import to_float
-from filvm.vae.base import gaussian_kl
+from filvm.vae.elbo import gaussian_kl
 
 if TYPE_CHECKING:
     from filvm.vae import VAE

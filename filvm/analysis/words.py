@@ -16,7 +16,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 
 from filvm.analysis.manipulation import other_classes
-from filvm.vae.base import collapse_sentence
+from filvm.vae.elbo import collapse_sentence
 
 if TYPE_CHECKING:
     from filvm.data.words import Words

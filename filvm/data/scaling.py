@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 from filvm.data.side_information import Attribute, Categorical, Circular, Continuous
 
@@ -75,12 +76,6 @@ def _location_and_scale(attribute: Continuous, known: np.ndarray) -> tuple[float
     return float(mean), float(deviation)
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of every value [n], the mean rank for equal values."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - counts / 2)[inverse]
-
-
 def _columns(attribute: Attribute, values: np.ndarray) -> np.ndarray:
     """What correlations are of: ranks [n, 1], cosine and sine of an angle [n, 2], or classes."""
     if isinstance(attribute, Categorical) and attribute.num_classes > 2:
@@ -88,7 +83,7 @@ def _columns(attribute: Attribute, values: np.ndarray) -> np.ndarray:
     if isinstance(attribute, Circular):
         radians = 2 * np.pi / attribute.period * np.mod(values, attribute.period)
         return np.stack([np.cos(radians), np.sin(radians)], axis=1)
-    return _ranks(values)[:, np.newaxis]
+    return rankdata(values)[:, np.newaxis]
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -70,15 +70,6 @@ def series_lengths(numbers: np.ndarray) -> np.ndarray:
     return np.sum(~np.isnan(numbers[:, :, 0]), axis=1).astype(np.int64)
 
 
-def series_to_lists(numbers: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-    """Cut padded series at their lengths: arrays [length, columns].
-
-    >>> [one.tolist() for one in series_to_lists(np.ones((2, 3, 1)), np.array([1, 2]))]
-    [[[1.0]], [[1.0], [1.0]]]
-    """
-    return [row[: int(length)] for row, length in zip(numbers, lengths, strict=True)]
-
-
 def _stacked(series: Iterable[Any]) -> np.ndarray:
     """Series of different lengths as one float64 array with nan after their ends."""
     rows = []

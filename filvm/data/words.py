@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 LANGUAGES = ("en", "fr", "de", "es", "it")
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _LIGATURES = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from filvm.experiments.settings import Recipe
@@ -13,25 +14,20 @@ from filvm.runs.run import Run
 Profiles = dict[str, Any]  # settings by profile
 
 
-@dataclass(frozen=True)
-class Lazily:
-    """Calls `filvm.experiments.<module>.<function>(task, settings, run)`, imported on the call."""
-
-    module: str
-    function: str
-    task: str = ""
-
-    def __call__(self, settings: Any, run: Run) -> Any:
-        module = importlib.import_module(f"filvm.experiments.{self.module}")
-        return getattr(module, self.function)(self.task, settings, run)
-
-
 def experiment(
     name: str, summary: str, settings: Profiles, steps: tuple[str, str], **options: Any
 ) -> Experiment:
-    """An experiment whose `steps`, (module, task), train and measure it."""
+    """An experiment whose `steps`, (module, task), train and measure it.
+
+    `filvm.experiments.<module>` is imported when one of its functions is called.
+    """
     module, task = steps
-    train, measure = Lazily(module, "train", task), Lazily(module, "measure", task)
+
+    def call(function: str, settings: Any, run: Run) -> Any:
+        found = importlib.import_module(f"filvm.experiments.{module}")
+        return getattr(found, function)(task, settings, run)
+
+    train, measure = partial(call, "train"), partial(call, "measure")
     return Experiment(name, summary, settings, train, measure, **options)
 
 

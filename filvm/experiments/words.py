@@ -29,16 +29,7 @@ from filvm.vae import VAE
 DRAWS = 2  # of z, for each word in the training of a lens
 
 
-@cache
-def all_words() -> Words:
-    """The words of `load_words`, read once per process."""
-    return load_words()
-
-
-@cache
-def all_forms() -> frozenset[str]:
-    """The forms of `listed_forms`, read once per process."""
-    return listed_forms()
+all_words, all_forms = cache(load_words), cache(listed_forms)  # read once per process
 
 
 def word_splits(settings: TextVaeSettings) -> WordSplits:

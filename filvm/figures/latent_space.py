@@ -45,7 +45,6 @@ def digit_latent_space_figure(
     values: np.ndarray,
     *,
     value_label: str = "stroke thickness (px)",
-    title: str = "",
 ) -> Figure:
     """Figures 7 and 8: a column for each model, digits in colour above, another attribute below.
 
@@ -54,7 +53,6 @@ def digit_latent_space_figure(
         digits: int [n], 0 to 9.
         values: float [n], the other attribute; nan is left out.
         value_label: its name and unit.
-        title: above the legend.
     """
     figure = Figure(figsize=(0.7 + 2.2 * len(clouds), 4.75), layout="constrained")
     axes = figure.subplots(2, len(clouds), squeeze=False, sharex="col", sharey="col")
@@ -79,8 +77,6 @@ def digit_latent_space_figure(
         ncols=10,
         loc="outside upper center",
         fontsize=8,
-        title=title or None,
-        title_fontsize=9,
         frameon=False,
         handletextpad=0.0,
         columnspacing=0.9,
@@ -94,14 +90,13 @@ def digit_latent_space_figure(
 
 
 def sequence_latent_space_figure(
-    clouds: Sequence[Cloud], attributes: Mapping[str, np.ndarray], *, title: str = ""
+    clouds: Sequence[Cloud], attributes: Mapping[str, np.ndarray]
 ) -> Figure:
     """Figure 9: a row for each model, a column for each attribute, samples coloured by it.
 
     Args:
         clouds: the same n sequences in each model.
         attributes: float [n] by name: start, step, length, final.
-        title: above the panels.
     """
     columns = len(attributes)
     figure = Figure(figsize=(7.2, 0.95 + 1.85 * len(clouds)), layout="constrained")
@@ -127,8 +122,6 @@ def sequence_latent_space_figure(
             pad=0.02,
         )
         bar.ax.tick_params(labelsize=7)
-    if title:
-        figure.suptitle(title, fontsize=9)
     return figure
 
 

@@ -29,7 +29,6 @@ def sequence_reconstruction_figure(
     lengths: np.ndarray,
     *,
     mean_absolute_error: float | None = None,
-    title: str = "sequence VAE",
 ) -> Figure:
     """Figure 5: each true sequence beside the predicted one, and their steps and lengths.
 
@@ -38,7 +37,6 @@ def sequence_reconstruction_figure(
         numbers: predicted, [n, max_length, 1]; shown rounded, up to the predicted length.
         lengths: predicted, [n].
         mean_absolute_error: per number, over held-out sequences, for the title.
-        title: the model.
     """
     n = len(true)
     predicted = np.round(np.asarray(numbers, np.float64)[:, :, 0])
@@ -66,7 +64,7 @@ def sequence_reconstruction_figure(
         if mean_absolute_error is None
         else f"; mean absolute error per number {mean_absolute_error:.3g} on held-out sequences"
     )
-    figure.suptitle(f"{title}: true \N{RIGHTWARDS ARROW} predicted{error}", fontsize=9)
+    figure.suptitle(f"sequence VAE: true \N{RIGHTWARDS ARROW} predicted{error}", fontsize=9)
     return figure
 
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from filvm.data.side_information import Attribute, Categorical, Circular
 from filvm.serving.signatures import require
-from filvm.vae.base import batch_noise
+from filvm.vae.elbo import batch_noise
 
 # Of one attribute: the network input [n, width], and where the value is known, bool [n, 1].
 Encoded = tuple[tf.Tensor, tf.Tensor]

@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from filvm.data.columns import named_columns, plain_array
+from filvm.data.columns import plain_array
 from filvm.data.side_information import (
     Categorical,
-    Circular,
     Continuous,
     attribute_values,
     owned_slices,
     stack_side_information,
 )
-from filvm.lens.attributes import decode_side_information, on_circle
+from filvm.lens.arguments import first_argument, joined_attributes, vary_labels
 from filvm.lens.training import TrainableLens
 from filvm.serving.signatures import lens_signatures
 from filvm.vae.model import check_count
@@ -35,28 +34,6 @@ def in_chunks(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
     starts = range(0, len(arrays[0]), CHUNK)
     parts = [function(*(array[start : start + CHUNK] for array in arrays)) for start in starts]
     return tf.nest.map_structure(lambda *part: np.concatenate(part), *parts)
-
-
-def first_argument(name: str, value: Any, named: dict[str, Any]) -> Any:
-    """A method's first argument, by position, or by `name` if it was not given by position.
-
-    By position, it leaves its name free for an attribute: `sample(2, n=1.0)`.
-    """
-    if value is not None:
-        return value
-    if name not in named:
-        raise TypeError(f"{name} is missing; expected it as the first argument")
-    return named.pop(name)
-
-
-def joined_attributes(attributes: Any, named: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a dictionary (or DataFrame) and of keyword arguments together."""
-    if attributes is None:
-        return dict(named)
-    given = named_columns(attributes, "attributes", "the attributes' names")
-    if twice := sorted(set(given) & set(named)):
-        raise ValueError(f"{twice} are in `attributes` and are arguments; expected one of the two")
-    return {**given, **named}
 
 
 class Lens(TrainableLens):
@@ -110,9 +87,7 @@ class Lens(TrainableLens):
 
     def predict_side_information_tensors(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
         """z [n, d] -> the secondary network's label indices and numbers, float64 [n] by name."""
-        outputs = self.secondary_outputs(self.standardise(z))
-        scaling = self.attribute_mean, self.attribute_scale
-        return decode_side_information(self.attributes, outputs, *scaling)
+        return self.own_units(self.secondary_outputs(self.standardise(z)))
 
     # Arrays, in the units of the VAE's latents and of the attributes.
 
@@ -187,9 +162,7 @@ class Lens(TrainableLens):
         return self._decode_arrays([head(z_star) for head in self.heads], probabilities)
 
     def _decode_arrays(self, outputs: list[Any], probabilities: bool) -> dict[str, np.ndarray]:
-        scaling = self.attribute_mean, self.attribute_scale
-        values = decode_side_information(self.attributes, outputs, *scaling)
-        arrays = {name: value.numpy() for name, value in values.items()}
+        arrays = {name: value.numpy() for name, value in self.own_units(outputs).items()}
         for attribute, output in zip(self.attributes, outputs, strict=True):
             if isinstance(attribute, Categorical):
                 labels = attribute.labels[arrays[attribute.name].astype(np.int64)]
@@ -252,20 +225,14 @@ class Lens(TrainableLens):
         """
         dimensions = self.dimensions_of(name)  # raises if the attribute owns none
         j = self.names.index(name)
-        attribute, head = self.attributes[j], self.heads[j]
-        values = attribute_values(attribute, np.atleast_1d(value))
+        values = attribute_values(self.attributes[j], np.atleast_1d(value))
         if not np.isfinite(values).all():
             raise ValueError(f"{name!r} is {value}; expected a value, not a missing one")
-        if isinstance(attribute, Categorical):
-            coordinates = head.label_coordinates().numpy()[values.astype(np.int64)]
-        elif isinstance(attribute, Circular):
-            circle = on_circle(tf.constant(values, tf.float64), attribute.period)
-            coordinates = head.circle_coordinates(circle).numpy()
-            return coordinates.reshape(*np.shape(value), len(dimensions))
-        else:
-            scaled = (values - self.attribute_mean[j]) / self.attribute_scale[j]
-            coordinates = head.number_coordinate(tf.cast(scaled, tf.float32)).numpy()
-        return coordinates.reshape(np.shape(value))
+        side = np.full([values.size, len(self.names)], np.nan)
+        side[:, j] = values.ravel()
+        inputs, _ = self.network_inputs(tf.constant(side))[j]
+        shape = np.shape(value) if len(dimensions) == 1 else (*np.shape(value), len(dimensions))
+        return self.heads[j].coordinates(inputs).numpy().reshape(shape)
 
     def place_labels(self, z: np.ndarray, side_information: Mapping[str, Any]) -> None:
         """Place the classes of labels at their means of z*_j (`LinearHead.place_labels`).
@@ -389,28 +356,9 @@ class Lens(TrainableLens):
         given = joined_attributes(attributes, named)
         coordinates = self._coordinates(n, given)
         if like is not None:
-            self._vary_labels(coordinates, given, np.asarray(self.check_latents(like, "like")), rng)
+            vary_labels(self, coordinates, given, np.asarray(self.check_latents(like, "like")), rng)
         z_star = np.where(np.isnan(coordinates), z_star, coordinates)
         return in_chunks(self.generate_tensors, z_star)
-
-    def _vary_labels(
-        self,
-        coordinates: np.ndarray,
-        given: Mapping[str, Any],
-        like: np.ndarray,
-        rng: np.random.Generator,
-    ) -> None:
-        """Replace the places of given labels in `coordinates` by z*_j of `like` (`sample`)."""
-        for attribute, head in zip(self.attributes, self.heads, strict=True):
-            if attribute.name not in given or not isinstance(attribute, Categorical):
-                continue
-            read = np.argmax(head(tf.cast(like, tf.float32)), axis=-1)
-            labels = attribute_values(attribute, np.atleast_1d(given[attribute.name]))
-            labels = np.broadcast_to(labels.astype(int), len(coordinates))
-            for label in np.unique(labels):
-                found, rows = like[read == label, head.dimension], labels == label
-                if len(found):
-                    coordinates[rows, head.dimension] = rng.choice(found, rows.sum())
 
     def signatures(self) -> dict[str, Any]:
         """The named functions of the SavedModel: a pipeline's, with z in place of observations."""

@@ -14,7 +14,6 @@ from all of z*, `FILVM` predicts attribute j from z*_j alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -29,12 +28,11 @@ from filvm.data.side_information import (
     owned_slices,
 )
 from filvm.flows.posterior import PlanarFlows
-from filvm.lens.attributes import encode_side_information, fill_missing
+from filvm.lens.attributes import fill_missing
 from filvm.lens.base import Lens
 from filvm.lens.heads import LinearHead
 from filvm.lens.objective import (
     attribute_log_likelihood,
-    base_log_prob,
     free_dependence,
     known_losses,
     objective,
@@ -42,42 +40,11 @@ from filvm.lens.objective import (
     swap_attributes,
     swap_losses,
 )
+from filvm.lens.posterior import Posterior
 from filvm.lens.training import dense_layers
-from filvm.vae.base import batch_noise, gaussian_log_likelihood, sample_gaussian
+from filvm.vae.elbo import batch_noise, gaussian_log_likelihood
 from filvm.vae.model import batch_mean
 from filvm.vae.sizes import check_at_least, check_sizes
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """q(z*|z, s), one distribution per row of the batch: a Gaussian through K planar flows.
-
-        z_0 ~ q0 = N(mean, diag exp log_var),   z* = T(z_0),   T = T_K o ... o T_1
-        log q(z*|z, s) = log q0(z_0) - log|det dT/dz_0|
-
-    Attributes:
-        flows: T, the same layer for every sample; the parameters are the sample's own.
-        mean, log_var: of q0, [n, d].
-        w, u: parameters of the flows, [n, K * d].
-        b: [n, K].
-    """
-
-    flows: PlanarFlows
-    mean: tf.Tensor
-    log_var: tf.Tensor
-    w: tf.Tensor
-    u: tf.Tensor
-    b: tf.Tensor
-
-    def center(self) -> tf.Tensor:
-        """T(mean), [n, d]."""
-        return self.flows(self.mean, self.w, self.u, self.b)[0]
-
-    def sample(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """A draw z* [n, d], its log q0(z_0) [n] and its log|det dT/dz_0| [n]."""
-        z_0 = sample_gaussian(self.mean, self.log_var, seed)
-        z_star, log_det = self.flows(z_0, self.w, self.u, self.b)
-        return z_star, base_log_prob(z_0, self.mean, self.log_var), log_det
 
 
 @keras.utils.register_keras_serializable(package="filvm")
@@ -105,6 +72,8 @@ class ILVM(Lens):
     >>> lens.infer(np.zeros([3, 4])).shape
     (3, 4)
     """
+
+    own_settings: ClassVar = ("num_flows", "beta", "latent_variance")
 
     def __init__(
         self,
@@ -222,8 +191,7 @@ class ILVM(Lens):
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         z = tf.cast(self.standardise(z), tf.float32)
-        scaling = self.attribute_mean, self.attribute_scale
-        known = encode_side_information(self.attributes, side, *scaling)
+        known = self.network_inputs(side)
         outputs = self.secondary_outputs(z)
         encoded = fill_missing(self.attributes, known, outputs, seed)
         posterior = self.posterior(z, encoded)
@@ -260,8 +228,7 @@ class ILVM(Lens):
     ) -> tf.Tensor:
         z = tf.convert_to_tensor(z)
         standard = tf.cast(self.standardise(z), tf.float32)
-        scaling = self.attribute_mean, self.attribute_scale
-        known = encode_side_information(self.attributes, side, *scaling)
+        known = self.network_inputs(side)
         encoded = fill_missing(self.attributes, known, self.secondary_outputs(standard))
         posterior = self.posterior(standard, encoded)
         z_star = posterior.center() if seed is None else posterior.sample(seed)[0]
@@ -271,14 +238,6 @@ class ILVM(Lens):
         z_star = tf.convert_to_tensor(z_star)
         z = self.generative(tf.cast(z_star, tf.float32))[0]
         return self.restore(tf.cast(z, z_star.dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_flows": self.num_flows,
-            "beta": self.beta,
-            "latent_variance": self.latent_variance,
-        }
 
 
 def report_terms(
@@ -331,6 +290,14 @@ class FILVM(ILVM):
     """
 
     default_weights: ClassVar = {Categorical: 30.0, Continuous: 60.0, Circular: 60.0}
+    own_settings: ClassVar = (
+        *ILVM.own_settings,
+        "ordered_softmax",
+        "informed_generative",
+        "swap_weight",
+        "positive_slopes",
+        "independence_weight",
+    )
 
     def __init__(
         self,
@@ -433,13 +400,3 @@ class FILVM(ILVM):
             )
             total += self.independence_weight * losses["dependence"]
         return total, losses
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "ordered_softmax": self.ordered_softmax,
-            "informed_generative": self.informed_generative,
-            "swap_weight": self.swap_weight,
-            "positive_slopes": self.positive_slopes,
-            "independence_weight": self.independence_weight,
-        }

@@ -205,13 +205,17 @@ class LinearHead(keras.layers.Layer):
             return expected
         return tf.where(self.placed > 0, self.places, expected)
 
-    def number_coordinate(self, scaled: tf.Tensor) -> tf.Tensor:
-        """The z*_j at which the mean of the attribute is `scaled` (any shape)."""
-        return (scaled - self.bias[0]) / self.kernel[0, 0]
+    def coordinates(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The owned dimensions [n, size] of values, given as network inputs [n, units].
 
-    def circle_coordinates(self, circle: tf.Tensor) -> tf.Tensor:
-        """The two owned dimensions at which the mean of an angle is `circle`, both [n, 2]."""
-        return tf.matmul(circle - self.bias, tf.linalg.inv(self.kernel))
+        For a number or an angle, there the head's mean is the value; a label (one-hot) has its
+        `label_coordinates`.
+        """
+        if self.size == 2:
+            return tf.matmul(inputs - self.bias, tf.linalg.inv(self.kernel))
+        if self.units == 1:
+            return (inputs - self.bias[0]) / self.kernel[0, 0]
+        return tf.linalg.matvec(inputs, self.label_coordinates())[:, tf.newaxis]
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

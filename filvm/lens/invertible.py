@@ -27,7 +27,7 @@ from filvm.data.side_information import (
     owned_slices,
 )
 from filvm.flows.couplings import AffineCouplings
-from filvm.lens.attributes import encode_side_information, fill_missing
+from filvm.lens.attributes import fill_missing
 from filvm.lens.base import Lens
 from filvm.lens.heads import LinearHead, chain_of_neighbours
 from filvm.lens.objective import (
@@ -36,7 +36,7 @@ from filvm.lens.objective import (
     swap_attributes,
     swap_losses,
 )
-from filvm.vae.base import batch_noise
+from filvm.vae.elbo import batch_noise
 from filvm.vae.model import batch_mean
 from filvm.vae.sizes import check_at_least, check_sizes, size_list
 
@@ -83,6 +83,16 @@ class InvertibleLens(Lens):
     """
 
     default_weights: ClassVar = {Categorical: 20.0, Continuous: 50.0, Circular: 50.0}
+    own_settings: ClassVar = (
+        "num_mixing",
+        "num_couplings",
+        "coupling_units",
+        "attribute_units",
+        "swap_weight",
+        "swap_warmup",
+        "coupling_weight",
+        "label_sharpness",
+    )
     # Where T is steep, as between labels, float32 has too few digits to recover z from z*.
     precision: ClassVar[Any] = np.float64
 
@@ -184,8 +194,7 @@ class InvertibleLens(Lens):
         z = tf.cast(self.standardise(z), tf.float32)
         z += self.latent_noise * batch_noise(tf.random.stateless_normal, z, seed)
         z_star, log_det, logits = self.flow(z)
-        scaling = self.attribute_mean, self.attribute_scale
-        known = encode_side_information(attributes, side, *scaling)
+        known = self.network_inputs(side)
         losses = {
             "log_prior": batch_mean(standard_normal_log_prob(z_star), weights),
             "log_det": batch_mean(log_det, weights),
@@ -223,15 +232,10 @@ class InvertibleLens(Lens):
         the coordinate of its s_j in place of its z*_j, and draws from N(0, I) in the dimensions
         that no attribute owns.
         """
-        owned = []
-        for j, (head, inputs) in enumerate(zip(self.heads, encoded, strict=True)):
-            if isinstance(self.attributes[j], Categorical):
-                place = tf.linalg.matvec(inputs, head.label_coordinates())[:, tf.newaxis]
-            elif isinstance(self.attributes[j], Circular):
-                place = head.circle_coordinates(inputs)
-            else:
-                place = head.number_coordinate(inputs)
-            owned.append(tf.stop_gradient(tf.roll(place, j + 1, axis=0)))
+        owned = [
+            tf.stop_gradient(tf.roll(head.coordinates(inputs), j + 1, axis=0))
+            for j, (head, inputs) in enumerate(zip(self.heads, encoded, strict=True))
+        ]
         free = z_star[:, num_owned(self.attributes) :]
         noise = batch_noise(tf.random.stateless_normal, free, seed + tf.constant([0, 2**28]))
         requests = tf.concat([*owned, noise], axis=1)
@@ -260,16 +264,3 @@ class InvertibleLens(Lens):
         z_star = tf.convert_to_tensor(z_star)
         z = self.flow.inverse(tf.cast(z_star, tf.float64), self.label_sharpness)
         return self.restore(tf.cast(z, z_star.dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_mixing": self.num_mixing,
-            "num_couplings": self.num_couplings,
-            "coupling_units": self.coupling_units,
-            "attribute_units": self.attribute_units,
-            "swap_weight": self.swap_weight,
-            "swap_warmup": self.swap_warmup,
-            "coupling_weight": self.coupling_weight,
-            "label_sharpness": self.label_sharpness,
-        }

@@ -4,7 +4,7 @@
         - beta log q0(z_0) + beta sum_k log|det J_k(z_k)|,        z_0 ~ q0,  z* = z_K
 
 The five terms have the numbers of the report's list below equation (6). lambda_j is 1 in the
-report; here every attribute has a weight. Term 2 is `filvm.vae.base.gaussian_log_likelihood` with
+report; here every attribute has a weight. Term 2 is `filvm.vae.elbo.gaussian_log_likelihood` with
 the generative network's mean and a fixed variance: the report's negative squared error, up to a
 factor. The terms are [batch], in nats. Below them are the losses that only some lenses use.
 """
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from filvm.data.side_information import Attribute, Categorical, num_owned, owned_slices
 from filvm.lens.attributes import Encoded
-from filvm.vae.base import LOG_2_PI
+from filvm.vae.elbo import LOG_2_PI
 from filvm.vae.model import batch_mean
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.lens.base import Lens, first_argument
+from filvm.lens.arguments import first_argument
+from filvm.lens.base import Lens
 from filvm.serving.signatures import Served, lens_signatures
 from filvm.vae.base import VAE
 from filvm.vae.batches import Inputs, checked_data, one_sentence

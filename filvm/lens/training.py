@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from filvm.data.columns import plain_array
 from filvm.data.scaling import attribute_scaling, warn_of_correlations
 from filvm.data.side_information import (
     Attribute,
@@ -24,31 +23,26 @@ from filvm.data.side_information import (
     check_attributes,
     stack_side_information,
 )
-from filvm.lens.attributes import stack_tensors
+from filvm.lens.attributes import (
+    Encoded,
+    decode_side_information,
+    encode_side_information,
+    stack_tensors,
+)
+from filvm.lens.checks import (
+    check_names,
+    check_no_strings,
+    latents_array,
+    weights_by_name,
+)
 from filvm.serving.signatures import require, require_values
+from filvm.vae.batches import first_arrays
 from filvm.vae.model import CheckedModel, batch_weights, step_seed, update_metrics
 from filvm.vae.sizes import check_at_least, check_seed, check_sizes, size_list
 
 BATCH_SIZE = 256  # of `fit` and `evaluate`
 FAR = 1e4  # means larger than this many standard deviations need float64
 TINY = 1e-30  # so do standard deviations below this
-
-
-def check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
-    """Raise a ValueError unless the batches of a dataset have a value for every attribute."""
-    if sorted(values) != sorted(names):
-        raise ValueError(f"the dataset has the names {sorted(values)}; expected {sorted(names)}")
-
-
-def check_no_strings(attribute: Attribute, column: Any) -> None:
-    """Raise a TypeError if a dataset has strings for a number, or for labels that are numbers."""
-    strings = tf.convert_to_tensor(column).dtype == tf.string
-    labels = isinstance(attribute, Categorical) and attribute.labels.dtype.kind == "U"
-    if strings and not labels:
-        raise TypeError(
-            f"{attribute.name!r} has strings in the dataset; expected numbers: convert them, or "
-            "give the list of all labels to Categorical"
-        )
 
 
 def dense_layers(tensor: tf.Tensor, units: Sequence[int]) -> tf.Tensor:
@@ -67,6 +61,7 @@ class TrainableLens(CheckedModel):
 
     default_weights: ClassVar = {Categorical: 1.0, Continuous: 1.0, Circular: 1.0}
     default_batch_size = BATCH_SIZE
+    own_settings: ClassVar[tuple[str, ...]] = ()  # arguments that a subclass adds, for its config
 
     def __init__(
         self,
@@ -86,7 +81,9 @@ class TrainableLens(CheckedModel):
         check_at_least("latent_noise", latent_noise, 0)
         check_seed(seed)
         self.hidden_units = size_list("hidden_units", hidden_units)
-        self.attribute_weights = self._weights_by_name(attribute_weights)
+        self.attribute_weights = weights_by_name(
+            self.attributes, attribute_weights, self.default_weights
+        )
         self.latent_noise = latent_noise
         self.seed = seed
         d, attributes = self.latent_dim, len(self.attributes)
@@ -102,21 +99,6 @@ class TrainableLens(CheckedModel):
         self.attribute_scale = constant("attribute_scale", [attributes], "ones", "float64")
         self.adapted = constant("adapted", [], "zeros")
         self._count_steps()
-
-    def _weights_by_name(self, weights: float | Mapping[str, float] | None) -> dict[str, float]:
-        by_name = {a.name: self.default_weights[type(a)] for a in self.attributes}
-        if isinstance(weights, Mapping):
-            unknown = sorted(set(weights) - set(by_name))
-            if unknown:
-                raise ValueError(
-                    f"attribute_weights names {unknown}; expected some of {self.names}"
-                )
-            by_name.update(weights)
-        elif weights is not None:
-            by_name = dict.fromkeys(by_name, weights)
-        for name, weight in by_name.items():
-            check_at_least(f"attribute_weights of {name!r}", weight, 0)
-        return {name: float(weight) for name, weight in by_name.items()}
 
     def secondary_network(self) -> keras.Model:
         """A new network z [n, d] -> logits or mean of the network input, [n, width] each."""
@@ -163,6 +145,16 @@ class TrainableLens(CheckedModel):
     def side_information_tensors(self, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """[n] by name, labels as indices, -1 or nan where missing -> float64 [n, attributes]."""
         return stack_tensors(self.attributes, values, indices=True)
+
+    def network_inputs(self, side: tf.Tensor) -> list[Encoded]:
+        """[n, attributes] in own units -> what `encode_side_information` returns."""
+        scaling = self.attribute_mean, self.attribute_scale
+        return encode_side_information(self.attributes, side, *scaling)
+
+    def own_units(self, outputs: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Network outputs -> what `decode_side_information` returns."""
+        scaling = self.attribute_mean, self.attribute_scale
+        return decode_side_information(self.attributes, outputs, *scaling)
 
     def all_missing(self, z: tf.Tensor) -> tf.Tensor:
         """Side information for the rows of z, every value missing: nan [n, attributes]."""
@@ -241,14 +233,7 @@ class TrainableLens(CheckedModel):
         """Set the units of z and s, if `adapt` or an earlier `fit` has not."""
         if self.adapted.numpy():
             return
-        if isinstance(x, tf.data.Dataset | keras.utils.Sequence):
-            x, y, weights = _joined(x)
-        if not isinstance(x, np.ndarray):
-            raise ValueError(
-                f"the units of z and s are not set, and the training data are a "
-                f"{type(x).__name__}; expected arrays or a finite dataset for the first fit: call "
-                "adapt(z, side_information) before"
-            )
+        x, y, weights = first_arrays(x, y, weights, "adapt(z, side_information)")
         y = np.asarray(y)
         if weights is not None and (weights > 0).any():
             x, y = x[weights > 0], y[weights > 0]
@@ -348,21 +333,9 @@ class TrainableLens(CheckedModel):
         With dtype None it is float32 or float64, whichever holds the numbers of z.
 
         Raises:
-            TypeError or ValueError with `name`, unless z has numbers, that shape, n >= 1 and only
-            values that are finite in float32.
+            TypeError or ValueError: as `latents_array`.
         """
-        array = plain_array(name, z)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(f"{name} has dtype {array.dtype}; expected floating point numbers")
-        if array.ndim != 2 or array.shape[1] != self.latent_dim or not len(array):
-            raise ValueError(
-                f"{name} has shape {list(array.shape)}; expected [n, {self.latent_dim}], n >= 1"
-            )
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(array.astype(np.float32)).all(axis=1)
-        if not finite.all():
-            row = int((~finite).argmax())
-            raise ValueError(f"{name} is not finite at row {row}; expected numbers within float32")
+        array = latents_array(name, z, self.latent_dim)
         if dtype is None:
             dtype = np.float32 if array.dtype.itemsize <= 4 else np.float64
         return array.astype(self.precision if dtype == "precision" else dtype)
@@ -386,24 +359,10 @@ class TrainableLens(CheckedModel):
             "attribute_weights": dict(self.attribute_weights),
             "latent_noise": self.latent_noise,
             "seed": self.seed,
+            **{name: getattr(self, name) for name in self.own_settings},
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TrainableLens:
         side_information = attributes_from_config(config["side_information"])
         return cls(**{**config, "side_information": side_information})
-
-
-def _joined(batches: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """z, side information and weights of all batches of a dataset or a `keras.utils.Sequence`."""
-    if isinstance(batches, tf.data.Dataset):
-        if batches.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise ValueError(
-                "the dataset is infinite; expected a finite one for the first fit: "
-                "call adapt(z, side_information) before"
-            )
-        parts = list(batches.as_numpy_iterator())
-    else:
-        parts = [batches[index] for index in range(len(batches))]
-    joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    return joined[0], joined[1], joined[2] if len(joined) > 2 else None

@@ -47,23 +47,14 @@ def results_table(workspace: Workspace, name: str) -> pd.DataFrame:
     for row in rows.itertuples():
         ours = value_at(metrics, row.path, name)
         report, verdict = row.report or "-", ""
-        if _is_number(row.report):
-            report = text_of(float(row.report), row.format)
+        level = pd.to_numeric(row.report, errors="coerce")
+        if not pd.isna(level):
+            report = text_of(float(level), row.format)
             if row.better:
-                ahead = (
-                    ours < float(row.report) if row.better == "lower" else ours > float(row.report)
-                )
+                ahead = ours < level if row.better == "lower" else ours > level
                 verdict = "surpassed" if ahead else behind
         table.append([row.section, row.what, report, text_of(ours, row.format), verdict])
     return pd.DataFrame(table, columns=["report's section", "what", "report", "ours", ""])
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def results_markdown(workspace: Workspace) -> str:

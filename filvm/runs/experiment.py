@@ -39,7 +39,7 @@ class Experiment:
         measure: (settings, run) -> metrics, a dataclass or a dictionary; reads the saved model.
         needs: the experiments whose models it builds on.
         data: the data it reads: mnist, thickness, mnist-r or morphometrics.
-        distributable: whether it trains with `training.fit`, which supports strategies.
+        distributable: whether it trains with `fit_samples`, which supports strategies.
     """
 
     name: str
@@ -239,11 +239,7 @@ def _prepare_folder(run: Run, wanted: dict[str, Any], restart: bool) -> None:
             discard(run.folder / name)  # their settings are unknown
         return
     existing = run.config()
-    if existing.get("filvm") != wanted["filvm"]:
-        raise RunError(
-            f"{run.folder} was made by filvm {existing.get('filvm')}; expected {wanted['filvm']}: "
-            "pass `--restart` to train it again, or `--runs` to use another folder"
-        )
+    run.check_version()
     if existing.get("settings") != wanted["settings"]:
         differences = ", ".join(
             f"{name} is {existing.get('settings', {}).get(name)!r}, {value!r} was asked for"

@@ -167,6 +167,15 @@ class Run:
         write_text(self.folder / ".done", digest.hexdigest() + "\n")
         discard(self.folder / "checkpoint")  # last: without it, a kill before would lose the run
 
+    def check_version(self) -> None:
+        """Raise a RunError unless this version of filvm has made the run."""
+        made_by = self.config().get("filvm")
+        if made_by != __version__:
+            raise RunError(
+                f"{self.folder} was made by filvm {made_by}; expected {__version__}: pass "
+                "`--restart` to train it again, or `--runs` to use another folder"
+            )
+
     def check_done(self) -> None:
         """Raise a RunError unless the run is complete, of this version, and up to date.
 
@@ -178,11 +187,7 @@ class Run:
                 f"{self.folder} is not a complete run: {self.train_command} makes or completes it"
             )
         config = self.config()
-        if config.get("filvm") != __version__:
-            raise RunError(
-                f"{self.folder} was made by filvm {config.get('filvm')}; expected {__version__}: "
-                "pass `--restart` to train it again, or `--runs` to use another folder"
-            )
+        self.check_version()
         source = config.get("data", {}).get("source")
         if source == SAMPLE_SOURCE and self.workspace.refuses_sample:
             reason = "required" if self.workspace.require_mnist else "found now"

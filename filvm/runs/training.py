@@ -206,59 +206,23 @@ def fit_samples(
     settings: Any,
     *,
     run: Run,
-    validation: Any,
-    transform: Callable[[Any], Any] | None = None,
-    distort: Callable[[Any, tf.Tensor], Any] | None = None,
-    **options: Any,
-) -> list[dict[str, float]]:
-    """`fit` on `shuffled_batches` of samples, with the budget of an experiment's settings.
-
-    Args:
-        model: compiled.
-        samples: the arrays of `shuffled_batches`; `transform` and `distort` are its, too.
-        settings: has `batch_size`, `seed`, `steps` and `epochs`.
-        run, validation: as for `fit`.
-        options: further arguments of `fit`.
-    """
-
-    def batches(first_step: int) -> tf.data.Dataset:
-        return shuffled_batches(
-            samples,
-            settings.batch_size,
-            seed=settings.seed,
-            first_step=first_step,
-            steps=settings.steps,
-            transform=transform,
-            distort=distort,
-        )
-
-    budget = {"epochs": settings.epochs, "steps": settings.steps}
-    return fit(model, batches, run=run, validation=validation, **budget, **options)
-
-
-def fit(
-    model: keras.Model,
-    batches: Callable[[int], tf.data.Dataset],
-    *,
-    run: Run,
-    epochs: int,
-    steps: int,
-    validation: Any,
+    validation: tf.data.Dataset,
     monitor: str = "val_loss",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    **changes: Callable[..., Any] | None,
 ) -> list[dict[str, float]]:
     """Train a compiled model in `run`, or continue; restore the weights with the best validation.
 
     Args:
         model: compiled.
-        batches: first step -> batches from that step on (`shuffled_batches`).
+        samples: the arrays of `shuffled_batches`.
+        settings: has `batch_size` and `seed`; `steps` of the optimiser in all, and `epochs`, equal
+            parts of them, each of which ends with validation and a checkpoint.
         run: keeps the checkpoints and `history.csv`.
-        epochs: the number of equal parts of the training; each ends with validation and a
-            checkpoint.
-        steps: of the optimiser, in all epochs together.
-        validation: a `tf.data.Dataset` of batches, never of the test split.
+        validation: batches, never of the test split.
         monitor: the quantity that the best weights minimise.
         callbacks: called before the checkpoint; what they add to the logs is saved.
+        changes: `transform` and `distort` of `shuffled_batches`.
 
     Returns:
         One row per epoch, as in `history.csv`.
@@ -267,6 +231,7 @@ def fit(
         TrainingDiverged: the loss is nan or infinite.
         PartDone: this worker is not the chief, and its work for the run is done.
     """
+    epochs, steps = settings.epochs, settings.steps
     if not 1 <= epochs <= steps:
         raise RunError(f"epochs is {epochs}; expected 1 to {steps}, the number of steps")
     per_epoch = steps // epochs
@@ -291,8 +256,16 @@ def fit(
     if run.workspace.writes and first:
         print(f"{run.name}: continues after epoch {first} of {epochs}", flush=True)
     if first < epochs:
+        batches = shuffled_batches(
+            samples,
+            settings.batch_size,
+            seed=settings.seed,
+            first_step=first * per_epoch,
+            steps=steps,
+            **changes,
+        )
         trained.fit(
-            batches(first * per_epoch),
+            batches,
             epochs=epochs,
             initial_epoch=first,
             steps_per_epoch=per_epoch,

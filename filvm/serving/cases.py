@@ -125,7 +125,4 @@ def answers(
 
 def _named(vae: VAE, observed: Any) -> dict[str, np.ndarray]:
     """Observations under the names of the signatures' outputs."""
-    if isinstance(observed, tuple):
-        numbers, lengths = observed
-        return {"sequences": numbers, "lengths": lengths.astype(np.float32)}
-    return {vae.served_spec.name: observed}
+    return {name: np.asarray(array) for name, array in vae.named(observed).items()}

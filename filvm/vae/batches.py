@@ -171,6 +171,27 @@ class _CheckedSequence(keras.utils.Sequence):
         self.batches.on_epoch_end()
 
 
+def first_arrays(x: Any, y: Any, weights: Any, call: str) -> tuple[Any, Any, Any]:
+    """Checked x, y and weights as arrays, of all batches of a dataset or `keras.utils.Sequence`.
+
+    Raises:
+        ValueError: x is neither an array nor finite; the message says to make `call` before.
+    """
+    dataset = isinstance(x, tf.data.Dataset)
+    infinite = dataset and x.cardinality() == tf.data.INFINITE_CARDINALITY
+    if isinstance(x, keras.utils.Sequence) or (dataset and not infinite):
+        parts = x.as_numpy_iterator() if dataset else (x[index] for index in range(len(x)))
+        joined = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(joined)
+    if not isinstance(x, np.ndarray):
+        kind = "an infinite dataset" if infinite else f"a {type(x).__name__}"
+        raise ValueError(
+            f"the units of the data are not set, and x is {kind}; expected arrays or a finite "
+            f"dataset for the first fit: call {call} before"
+        )
+    return x, y, weights
+
+
 @contextlib.contextmanager
 def _recorded(problems: list[Exception]) -> Iterator[None]:
     try:

@@ -10,7 +10,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.serving.signatures import require
-from filvm.vae.base import VAE, bernoulli_log_likelihood, gaussian_log_likelihood
+from filvm.vae.base import VAE
+from filvm.vae.elbo import bernoulli_log_likelihood, gaussian_log_likelihood
 from filvm.vae.model import check_precision
 from filvm.vae.sizes import check_at_least, check_sizes
 

@@ -28,6 +28,9 @@ COUNTS = {
 }
 
 
+DATA = ("x", "y", "sample_weight")  # arguments of these methods
+
+
 def check_precision() -> None:
     """Raise a ValueError unless Keras is set to float32 or mixed_bfloat16.
 
@@ -253,11 +256,9 @@ class CheckedModel(Served, keras.Model):
         Raises:
             TypeError or ValueError that names the array, tensor or setting at fault.
         """
-        given = _arguments(keras.Model.fit, x, y, *args, **kwargs)
-        self._check_call(given)
         problems: list[Exception] = []
-        weights = given.get("sample_weight")
-        x, y, weights = checked_data(self, x, y, weights, problems)
+        given = self._checked_call(problems, keras.Model.fit, x, y, *args, **kwargs)
+        x, y, weights = (given[name] for name in DATA)
         validation = given.pop("validation_data", None)
         split = given.pop("validation_split", 0.0)
         if validation is not None:
@@ -277,24 +278,16 @@ class CheckedModel(Served, keras.Model):
                 given["validation_data"] = (
                     (self.inputs_for_keras(first), *others) if arrays else first
                 )
-            self._set_batch_size(given)
-            given["x"] = self.inputs_for_keras(x)
-            return super().fit(**given)
+            return super().fit(**self._for_keras(given))
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The losses on data as in `fit`; arguments and result as in `keras.Model.evaluate`."""
-        given = _arguments(keras.Model.evaluate, x, y, *args, **kwargs)
-        if given.get("_use_cached_eval_dataset"):  # called by `fit`, with checked data
-            return super().evaluate(**given)
-        self._check_call(given)
+        if kwargs.get("_use_cached_eval_dataset"):  # called by `fit`, with checked data
+            return super().evaluate(x, y, *args, **kwargs)
         problems: list[Exception] = []
-        weights = given.get("sample_weight")
-        x, y, weights = checked_data(self, x, y, weights, problems)
-        given.update(x=x, y=y, sample_weight=weights)
-        self._set_batch_size(given)
-        given["x"] = self.inputs_for_keras(x)
+        given = self._checked_call(problems, keras.Model.evaluate, x, y, *args, **kwargs)
         with one_sentence(problems):
-            return super().evaluate(**given)
+            return super().evaluate(**self._for_keras(given))
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """`call` on data as in `fit`; arguments and result as in `keras.Model.predict`."""
@@ -308,27 +301,34 @@ class CheckedModel(Served, keras.Model):
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One training step on arrays as in `fit`; else as `keras.Model.train_on_batch`."""
-        given = self._checked_call(keras.Model.train_on_batch, x, y, *args, **kwargs)
+        given = self._checked_call([], keras.Model.train_on_batch, x, y, *args, **kwargs)
         self.before_training(None, None, None)
-        return super().train_on_batch(**given)
+        return super().train_on_batch(**{**given, "x": self.inputs_for_keras(given["x"])})
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The losses of one batch of arrays as in `fit`; else as `keras.Model.test_on_batch`."""
-        return super().test_on_batch(
-            **self._checked_call(keras.Model.test_on_batch, x, y, *args, **kwargs)
-        )
+        given = self._checked_call([], keras.Model.test_on_batch, x, y, *args, **kwargs)
+        return super().test_on_batch(**{**given, "x": self.inputs_for_keras(given["x"])})
 
     def predict_on_batch(self, x: Any) -> Any:
         """`call` on one batch of arrays as in `fit`."""
         return super().predict_on_batch(self.inputs_for_keras(self.checked_inputs(x)))
 
-    def _checked_call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> dict:
+    def _checked_call(
+        self, problems: list[Exception], method: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """The arguments of a call of `method` by name, with checked data."""
         given = _arguments(method, *args, **kwargs)
         self._check_call(given)
-        data = [given.get(name) for name in ("x", "y", "sample_weight")]
-        given.update(zip(("x", "y", "sample_weight"), checked_data(self, *data, []), strict=True))
-        given["x"] = self.inputs_for_keras(given["x"])
-        return given
+        data = checked_data(self, *(given.get(name) for name in DATA), problems)
+        return {**given, **dict(zip(DATA, data, strict=True))}
+
+    def _for_keras(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with x as Keras gets it, and with the batch size of arrays."""
+        size = given.get("batch_size")
+        if size is None and isinstance(given["x"], np.ndarray):
+            size = self.default_batch_size
+        return {**given, "x": self.inputs_for_keras(given["x"]), "batch_size": size}
 
     def _check_call(self, given: Mapping[str, Any]) -> None:
         for name, least in COUNTS.items():
@@ -342,10 +342,6 @@ class CheckedModel(Served, keras.Model):
         if callbacks is not None and not isinstance(callbacks, keras.callbacks.CallbackList):
             for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
                 require_tf_keras(callback, "a callback")
-
-    def _set_batch_size(self, given: dict[str, Any]) -> None:
-        if isinstance(given["x"], np.ndarray) and given.get("batch_size") is None:
-            given["batch_size"] = self.default_batch_size
 
     def penalty(self) -> tf.Tensor | float:
         """The sum of the regularisation losses of all layers, 0.0 if there are none."""

@@ -15,7 +15,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.data.sequences import MAX_LENGTH
-from filvm.vae.base import LOG_2_PI, VAE, gaussian_kl, sample_gaussian
+from filvm.vae.base import VAE
+from filvm.vae.batches import first_arrays
+from filvm.vae.elbo import LOG_2_PI, gaussian_kl, sample_gaussian
 from filvm.vae.model import batch_mean, check_precision
 from filvm.vae.recurrent import (
     EXACT,
@@ -230,14 +232,7 @@ class SequenceVAE(VAE):
         """Set the scaling, if `adapt` or an earlier `fit` has not."""
         if not self.signed or self.encoder.get_layer("numbers_and_steps").adapted.numpy():
             return
-        if isinstance(x, tf.data.Dataset) and x.cardinality() != tf.data.INFINITE_CARDINALITY:
-            x = np.concatenate([batch[0] for batch in x.as_numpy_iterator()])
-        if not isinstance(x, np.ndarray):
-            raise ValueError(
-                f"the scaling is not set, and the training data are a {type(x).__name__}; expected "
-                "arrays or a finite dataset for the first fit: call adapt(sequences) before"
-            )
-        self.adapt(x)
+        self.adapt(first_arrays(x, y, weights, "adapt(sequences)")[0])
 
     def mask(self, x: tf.Tensor) -> tf.Tensor:
         """1.0 at the steps of each sequence, 0.0 at its padding: [batch, time, 1]."""

@@ -17,7 +17,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from filvm.serving.signatures import require
-from filvm.vae.base import VAE, gaussian_kl, sample_gaussian
+from filvm.vae.base import VAE
+from filvm.vae.elbo import gaussian_kl, sample_gaussian
 from filvm.vae.model import batch_mean, check_precision
 from filvm.vae.sizes import check_at_least, check_sizes
 from filvm.vae.tokens import PADDING, UNKNOWN, Tokenizer, Vocabulary, tokenizer_of

@@ -200,10 +200,10 @@ def test_effects_are_shares_of_the_range_of_each_attribute():
 
     ranges = {"start": (0.0, 1000.0), "length": (0.0, 20.0), "step": (0.0, 10.0)}
     found = sweep_every_dimension(read, np.linspace(-2, 2, 5), ranges, D)
-    moved = plain(found)["moved"]
+    moved = found.moved()
     assert moved["start"] == pytest.approx([0.8, 0, 0, 0])
     assert moved["length"] == pytest.approx([0, 0.4, 0, 0])
-    assert moved["step"] == [0, 0, 0, 0]
+    assert moved["step"].tolist() == [0, 0, 0, 0]
     assert found.read["length"].shape == (D, 5)
     with pytest.raises(ValueError, match=r"differ in \['final'\]"):
         sweep_every_dimension(read, np.zeros(2), {**ranges, "final": (0.0, 1.0)}, D)

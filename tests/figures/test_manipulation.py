@@ -141,7 +141,7 @@ def test_sequences_are_listed_as_the_report_lists_them():
 
 def test_figures_can_be_drawn():
     grid = Grid("ours", IMAGES, Y, MEASURED, DIGITS)
-    digit_grid_figure([grid], title="t").canvas.draw()
+    digit_grid_figure([grid]).canvas.draw()
     digit_grid_figure([grid, grid]).canvas.draw()
     latent_map_figure([LatentMap("t", IMAGES, np.arange(10), Y)]).canvas.draw()
     swept_sequences_figure({"ours": [[[1, 2], [3]]]}, np.array([-3.0, 3.0])).canvas.draw()

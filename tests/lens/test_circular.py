@@ -86,7 +86,7 @@ def test_the_coordinate_of_an_angle_is_where_the_head_reads_it(trained):
     assert trained.coordinate("angle", 90).shape == (2,)
     z_star = np.zeros([4, 6], np.float32)
     z_star[:, trained.dimensions_of("angle")] = places
-    np.testing.assert_allclose(trained.read(z_star)["angle"], angles, atol=1e-3)
+    assert apart(trained.read(z_star)["angle"], angles).max() < 1e-3  # 0 may be read as 360
     z, _ = toy(4)
     set_together = trained.set_dimension(z, trained.dimensions_of("angle"), places)
     np.testing.assert_allclose(trained.manipulate(z, angle=angles), set_together, atol=1e-5)

@@ -69,7 +69,7 @@ def test_the_head_reads_a_number_back_at_its_coordinate():
     head(np.zeros([1, 1], np.float32))
     head.set_weights([np.float32([[1.7]]), np.float32([-0.3])])
     values = np.float32([-2.0, 0.0, 3.0])
-    np.testing.assert_allclose(head(head.number_coordinate(values)[:, None])[:, 0], values, 1e-5)
+    np.testing.assert_allclose(head(head.coordinates(values[:, None]))[:, 0], values, 1e-5)
 
 
 def test_invalid_starts_are_refused():

@@ -6,6 +6,7 @@ A process of its own, since how many CPU devices there are is fixed once TensorF
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import tensorflow as tf
@@ -15,9 +16,8 @@ from filvm.data import Categorical, Continuous
 from filvm.data.sequences import make_sequences
 from filvm.experiments import Workspace
 from filvm.lens import FILVM
-from filvm.runs.batches import shuffled_batches
 from filvm.runs.distributed import make_strategy
-from filvm.runs.training import cosine_adam, fit
+from filvm.runs.training import cosine_adam, fit_samples
 from filvm.vae import ConvVAE, SequenceVAE
 
 N, BATCH, EPOCHS = 192, 32, 3
@@ -54,15 +54,12 @@ def curve(make, run):
     """Loss and validation loss of every epoch."""
     keras.utils.set_random_seed(0)
     model, samples = make(run.workspace.strategy)
-    train = samples(TRAIN)
-    history = fit(
+    budget = SimpleNamespace(batch_size=BATCH, seed=0, epochs=EPOCHS, steps=EPOCHS * N // BATCH)
+    history = fit_samples(
         model,
-        lambda first: shuffled_batches(
-            train, BATCH, seed=0, first_step=first, steps=EPOCHS * N // BATCH
-        ),
+        samples(TRAIN),
+        budget,
         run=run,
-        epochs=EPOCHS,
-        steps=EPOCHS * N // BATCH,
         validation=tf.data.Dataset.from_tensor_slices(samples(HELD_OUT)).batch(100),
     )
     return [[row["loss"], row["val_loss"]] for row in history]

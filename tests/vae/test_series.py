@@ -7,7 +7,7 @@ import tf_keras as keras
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filvm.data.series import padded_series, series_lengths, series_to_lists
+from filvm.data.series import padded_series, series_lengths
 from filvm.serving.check import SavedModelError, ServedModel
 from filvm.vae import SequenceVAE
 
@@ -51,7 +51,7 @@ def test_numbers_of_any_sign_are_reconstructed_with_their_lengths(vae):
 
 def test_every_form_of_the_series_has_the_same_latents_and_losses(vae, series):
     numbers, lengths = series[0][:40], series[1][:40]
-    rows = series_to_lists(numbers, lengths)
+    rows = [row[:length] for row, length in zip(numbers, lengths, strict=True)]
     ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(rows), lengths)
     beyond = np.where(np.arange(8)[:, None] < lengths[:, None, None], numbers, 7.0)
     forms = [
@@ -163,5 +163,5 @@ def test_a_saved_and_a_served_model_give_the_same_answers(vae, series, tmp_path)
 def test_padding_keeps_every_number_and_every_length(rows):
     padded = padded_series(rows)
     assert series_lengths(padded).tolist() == [len(row) for row in rows]
-    for row, cut in zip(rows, series_to_lists(padded, series_lengths(padded)), strict=True):
-        np.testing.assert_array_equal(cut[:, 0], np.array(row, np.float32))
+    for row, padded_row in zip(rows, padded, strict=True):
+        np.testing.assert_array_equal(padded_row[: len(row), 0], np.array(row, np.float32))

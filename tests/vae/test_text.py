@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 
 from filvm.serving.check import SavedModelError, ServedModel
 from filvm.vae import TextVAE
-from filvm.vae.base import collapse_sentence
+from filvm.vae.elbo import collapse_sentence
 from filvm.vae.text import categorical_log_likelihood
 from filvm.vae.tokens import Characters, Vocabulary
 

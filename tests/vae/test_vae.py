@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 import tf_keras as keras
 
 from filvm.vae import ConvVAE
-from filvm.vae.base import (
+from filvm.vae.elbo import (
     bernoulli_log_likelihood,
     gaussian_kl,
     gaussian_log_likelihood,
