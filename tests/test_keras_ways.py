@@ -166,12 +166,40 @@ def test_a_rounding_error_beyond_1_passes():
         ((Z, {"digit": Y["digit"]}), r"names \['digit'\]; expected \['digit', 't'\]"),
         (Z, "no side information; expected batches"),
         ((Z[:, :3], Y), r"z has shape \(None, 3\); expected batches \[n, 4\]"),
+        ((Z.astype(str), Y), "z has dtype string; expected numbers"),
+        ((Z, {**Y, "digit": np.eye(3)[Y["digit"]]}), r"'digit' has shape \[None, 3\] in the dat"),
+        ((Z, {**Y, "t": Y["t"][:, None]}), r"'t' has shape \[None, 1\] in the dataset; expected"),
+        ((Z, tuple(Y.values())), "side information is a tuple; expected a dictionary"),
+        ((Z, Y["t"]), "side information is a .*Tensor; expected a dictionary"),
+        ((Z, Y, np.ones((64, 2))), r"sample_weight has shape \[None, 2\] in the dataset"),
+        ((Z, Y, ["1"] * 64), "sample_weight has dtype string; expected numbers"),
     ],
 )
 def test_wrong_values_in_a_dataset_are_refused(data, message):
     with pytest.raises((TypeError, ValueError), match=message) as refused:
         new_lens().fit(batches(data), **QUIET)
     assert "\n" not in str(refused.value)
+
+
+def test_one_weight_for_a_whole_batch_is_refused():
+    data = batches((Z, Y)).map(lambda z, side: (z, side, 2.0))
+    with pytest.raises(ValueError, match=r"sample_weight has shape \[\] in the dataset; expected"):
+        new_lens().fit(data, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wrong"),
+    [(["one", "two", "three"], [0, 1]), ([10, 20, 30], ["10", "20"]), ([10, 20, 30], [1, 2])],
+)
+def test_names_of_labels_in_a_dataset(labels, wrong):
+    lens = FILVM(4, [Categorical("digit", labels)], hidden_units=(8,), num_flows=1)
+    lens.compile("adam", run_eagerly=True)
+    known = np.array(labels)[Y["digit"]]
+    missing = np.where(Y["digit"], known, "" if known.dtype.kind == "U" else np.nan)
+    for side in (known, missing):
+        assert np.isfinite(lens.fit(batches((Z, {"digit": side})), **QUIET).history["loss"]).all()
+    with pytest.raises((TypeError, ValueError), match="digit.* expected|digit must hold some of"):
+        lens.fit(batches((Z, {"digit": np.resize(wrong, 64)})), **QUIET)
 
 
 def test_values_that_are_not_finite_are_refused_in_python_and_by_a_server():

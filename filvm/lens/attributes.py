@@ -51,14 +51,11 @@ def stack_tensors(
             labels = attribute.labels
             labels = tf.constant(labels if labels.dtype.kind == "U" else labels.astype(np.int64))
             strings = labels.dtype == tf.string
-            require(
-                tf.constant((column.dtype == tf.string) == strings),
-                f"{attribute.name} must hold some of {attribute.labels.tolist()}",
-            )
-            column = column if strings else tf.cast(column, labels.dtype)
+            column = column if strings else tf.cast(column, tf.float64)
+            labels = labels if strings else tf.cast(labels, tf.float64)
             equal = tf.equal(column[:, tf.newaxis], labels)
             known = tf.reduce_any(equal, axis=1)
-            missing = tf.equal(column, "" if strings else -1)
+            missing = tf.equal(column, "") if strings else (column == -1) | tf.math.is_nan(column)
             require(
                 known | missing,
                 f"{attribute.name} must hold some of {attribute.labels.tolist()}, or "

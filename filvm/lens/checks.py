@@ -68,12 +68,23 @@ def check_names(names: Sequence[str], values: Mapping[str, Any]) -> None:
         raise ValueError(f"the dataset has the names {sorted(values)}; expected {sorted(names)}")
 
 
-def check_no_strings(attribute: Attribute, column: Any) -> None:
-    """Raise a TypeError if a dataset has strings for a number, or for labels that are numbers."""
-    strings = tf.convert_to_tensor(column).dtype == tf.string
+def check_column(attribute: Attribute, column: Any) -> None:
+    """Raise a TypeError or ValueError unless a column of a dataset has the rank and the type."""
+    column = tf.convert_to_tensor(column)
+    if column.shape.rank not in (1, None):
+        raise ValueError(
+            f"{attribute.name!r} has shape {list(column.shape)} in the dataset; expected [n], one "
+            "value per sample: pass the only column of [n, 1], or labels for one-hot rows"
+        )
+    strings = column.dtype == tf.string
     labels = isinstance(attribute, Categorical) and attribute.labels.dtype.kind == "U"
     if strings and not labels:
         raise TypeError(
             f"{attribute.name!r} has strings in the dataset; expected numbers: convert them, or "
             "give the list of all labels to Categorical"
+        )
+    if labels and not strings:
+        raise TypeError(
+            f"{attribute.name!r} has {column.dtype.name} in the dataset; expected some of "
+            f"{attribute.labels.tolist()}, or '' where missing"
         )

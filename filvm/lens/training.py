@@ -30,8 +30,8 @@ from filvm.lens.attributes import (
     stack_tensors,
 )
 from filvm.lens.checks import (
+    check_column,
     check_names,
-    check_no_strings,
     latents_array,
     weights_by_name,
 )
@@ -266,18 +266,24 @@ class TrainableLens(CheckedModel):
                 "the dataset has no side information; expected batches (z, dictionary) with the "
                 f"names {self.names}"
             )
-        if isinstance(y, Mapping):
-            check_names(self.names, y)
-            for attribute in self.attributes:
-                check_no_strings(attribute, y[attribute.name])
-            require_values(
-                [
-                    (a.name, a, y[a.name])
-                    for a in self.attributes
-                    if not isinstance(a, Categorical) or isinstance(a.classes, int)
-                ]
+        if isinstance(y, tf.Tensor) and y.shape.is_compatible_with([None, len(self.attributes)]):
+            return self.checked_input_tensors(x), y  # of `stack_side_information`
+        if not isinstance(y, Mapping):
+            raise TypeError(
+                f"the dataset's side information is a {type(y).__name__}; expected a dictionary "
+                f"with the names {self.names}"
             )
-            y = stack_tensors(self.attributes, y, indices=False)
+        check_names(self.names, y)
+        for attribute in self.attributes:
+            check_column(attribute, y[attribute.name])
+        require_values(
+            [
+                (a.name, a, y[a.name])
+                for a in self.attributes
+                if not isinstance(a, Categorical) or isinstance(a.classes, int)
+            ]
+        )
+        y = stack_tensors(self.attributes, y, indices=False)
         return self.checked_input_tensors(x), y
 
     def check_spec(self, x: Any) -> None:
@@ -287,6 +293,8 @@ class TrainableLens(CheckedModel):
                 f"the dataset's z has shape {shape}; expected batches [n, {self.latent_dim}], in "
                 "pairs (z, dictionary of side information)"
             )
+        if not (x.dtype.is_floating or x.dtype.is_integer):
+            raise TypeError(f"the dataset's z has dtype {x.dtype.name}; expected numbers")
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         z, side, _ = keras.utils.unpack_x_y_sample_weight(data)

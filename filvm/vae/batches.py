@@ -113,6 +113,13 @@ def checked_data(
             x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
             x, y = checks.checked_tensors(x, y)
             if weights is not None:
+                shape, dtype = weights.shape, weights.dtype
+                if not (shape.is_compatible_with([None]) or shape.is_compatible_with([None, 1])):
+                    raise ValueError(
+                        f"sample_weight has shape {list(shape)} in the dataset; expected [n]"
+                    )
+                if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+                    raise TypeError(f"sample_weight has dtype {dtype.name}; expected numbers")
                 weights = tf.cast(weights, tf.float32)
                 require(
                     (weights >= 0) & tf.math.is_finite(weights),
