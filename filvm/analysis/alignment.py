@@ -9,7 +9,7 @@ other. Of an angle, the cosine and the sine are predicted, and R^2 is that of bo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,16 +72,12 @@ def alignment(
             continue
         own = codes[factor.known][:, own_dimensions(assigned, factor.name)]
         train, test = halves(len(own), seed)
-        near = max(1, min(neighbors, len(train)))
-        if factor.categorical:
-            results[factor.name] = _best(factor, [KNeighborsClassifier(near)], own, train, test)
-        else:
-            found = _best(factor, [KNeighborsRegressor(near)], own, train, test)
-            if not factor.ordered:
-                results[factor.name] = found
-                continue
-            rank = float(rank_correlation(own, factor.values)[0])
-            results[factor.name] = ReadOut(chance=0.0, r2=found.r2, spearman=rank)
+        kind = KNeighborsClassifier if factor.categorical else KNeighborsRegressor
+        near = kind(max(1, min(neighbors, len(train))))
+        found = _best(factor, [near], own, train, test)
+        if factor.ordered:
+            found = replace(found, spearman=float(rank_correlation(own, factor.values)[0]))
+        results[factor.name] = found
     return results
 
 
@@ -182,23 +178,22 @@ def _best(
     if factor.categorical and train.size:
         chance = float(np.mean(truth == np.bincount(factor.values[train]).argmax()))
     alive = varying(codes) if len(codes) else np.zeros(0, bool)
-    if not (factor.varies and alive.any()):
-        if factor.categorical:
-            return ReadOut(chance=chance, accuracy=chance)
-        if factor.ordered:
-            return ReadOut(chance=0.0, r2=0.0, spearman=0.0)
-        return ReadOut(
-            chance=0.0, r2=0.0, mean_error=0.0 if not factor.varies else factor.period / 4
-        )
-    values = factor.targets
-    predictions = [predicted(model, codes[:, alive], values, train, test) for model in models]
-    qualities = [quality(factor, prediction, test) for prediction in predictions]
-    best = int(np.argmax(qualities))
+    found, prediction = chance, None
+    if factor.varies and alive.any():
+        inputs, values = codes[:, alive], factor.targets
+        predictions = [predicted(model, inputs, values, train, test) for model in models]
+        qualities = [quality(factor, prediction, test) for prediction in predictions]
+        best = int(np.argmax(qualities))
+        found, prediction = qualities[best], predictions[best]
     if factor.categorical:
-        return ReadOut(chance=chance, accuracy=qualities[best])
-    if factor.period is not None:
-        turns = np.arctan2(*predictions[best].T[::-1]) / (2 * np.pi)
-        errors = angular_difference(turns * factor.period, truth, factor.period)
-        return ReadOut(chance=0.0, r2=qualities[best], mean_error=float(errors.mean()))
-    rank = float(rank_correlation(predictions[best][:, None], truth)[0])
-    return ReadOut(chance=0.0, r2=qualities[best], spearman=rank)
+        return ReadOut(chance, accuracy=found)
+    if factor.ordered:
+        rank = 0.0
+        if prediction is not None:
+            rank = float(rank_correlation(prediction[:, None], truth)[0])
+        return ReadOut(chance, r2=found, spearman=rank)
+    error = factor.period / 4 if factor.varies else 0.0
+    if prediction is not None:
+        turns = np.arctan2(*prediction.T[::-1]) / (2 * np.pi)
+        error = float(angular_difference(turns * factor.period, truth, factor.period).mean())
+    return ReadOut(chance, r2=found, mean_error=error)
