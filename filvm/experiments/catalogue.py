@@ -156,11 +156,11 @@ FLOW_DENSITY = experiment(
         "full": FLOWS,
         "quick": FlowSettings(
             lengths=(2, 8, 32),
-            restarts=6,
+            restarts=4,
             steps=800,
             annealing_steps=400,
             other_length=4,
-            other_restarts=3,
+            other_restarts=2,
             other_annealing_steps=400,
             moons_lengths=(2, 8),
             moons_restarts=2,

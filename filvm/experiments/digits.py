@@ -25,7 +25,12 @@ from filvm.analysis.manipulation import (
 from filvm.analysis.oracles import digit_features, predict_digit, predict_rotation
 from filvm.analysis.reconstruction import squared_errors
 from filvm.analysis.round_trip import round_trip_report
-from filvm.analysis.sweeps import digits_in_sweeps, samples_of_each_digit, sweep_samples
+from filvm.analysis.sweeps import (
+    PER_DIGIT,
+    digits_in_sweeps,
+    samples_of_each_digit,
+    sweep_samples,
+)
 from filvm.data import (
     MORPHOMETRICS,
     Categorical,
@@ -206,7 +211,9 @@ class DigitTask:
             pixels = to_float(images)
             moved = distorted(pixels, seed, turn=self.turn, thicken=THICKEN_FEW).numpy()
             parts.append(vae.encode(moved)[0])
-            again = measure_shapes(moved, self.measured) if self.measured else {}
+            # With a margin, because images without strokes on their border are measured together.
+            framed = np.pad(moved[..., 0], ((0, 0), (2, 2), (2, 2)))
+            again = measure_shapes(framed, self.measured) if self.measured else {}
             for name, values in side.items():
                 new = np.where(np.isnan(values), values, again[name]) if name in again else values
                 attributes[name].append(new.astype(values.dtype))
@@ -242,7 +249,7 @@ class DigitTask:
         requests = digit_requests(places, lens.latent_dim, num_per_digit=count)
         asked = model.decode(requests.reshape(-1, lens.latent_dim))
         varied = [model.sample(count, digit=k, like=z_star, seed=k) for k in range(10)]
-        rows = samples_of_each_digit(labels)
+        rows = swept_samples(labels)
         real = [images[of_digit] for of_digit in samples_of_each_digit(labels, most=DIVERSE)]
         others = self._training_images_by_digit(workspace, len(real[0]))
         return {
@@ -323,7 +330,7 @@ class MnistTask(DigitTask):
         origin = traverse(np.zeros((1, lens.latent_dim)), 0, places).swapaxes(0, 1)
         judges = stroke_thickness, read_digit
         from_origin = sweep_samples(model.decode, *judges, origin, values)
-        rows = samples_of_each_digit(labels)
+        rows = swept_samples(labels)
         sweep = sweep_samples(model.decode, *judges, z_star[rows], values)
         changed = change_digit(
             model.decode,
@@ -339,6 +346,11 @@ class MnistTask(DigitTask):
             "thickness_sweep_from_origin": from_origin.summary(),
             "changed_digit": changed.summary(),
         }
+
+
+def swept_samples(labels: np.ndarray) -> np.ndarray:
+    """Rows of the samples that sweeps start at: `PER_DIGIT` of each digit, fewer of few samples."""
+    return samples_of_each_digit(labels, most=max(1, min(PER_DIGIT, len(labels) // 20)))
 
 
 class RotatedTask(DigitTask):

@@ -15,7 +15,7 @@ from filvm.experiments.settings import (
 # VAEs of images. Of rotated digits, every pass shows 8 rotations of each.
 
 MNIST_VAE = ImageVaeSettings()
-SHORT_VAE = {"steps": 1_000, "epochs": 2, "train_limit": 20_000, "test_limit": 5_000}
+SHORT_VAE = {"steps": 800, "epochs": 2, "train_limit": 20_000, "test_limit": 5_000}
 MNIST_VAES = {
     "full": MNIST_VAE,
     # Of 4,000 digits a VAE learns the thickness better at this rate than at a higher one.
@@ -45,7 +45,7 @@ MORPHO_VAES = {
 SEQUENCE_VAE = SequenceVaeSettings()
 SEQUENCE_VAES = {
     "full": SEQUENCE_VAE,
-    "quick": replace(SEQUENCE_VAE, steps=1_100, epochs=2, sequences=60_000),
+    "quick": replace(SEQUENCE_VAE, steps=800, epochs=2, sequences=60_000),
     "smoke": SequenceVaeSettings(
         steps=16,
         epochs=2,
