@@ -1,8 +1,11 @@
 """Keras' own ways with a VAE and a lens: data in every form, weights, callbacks, files, copies."""
 
 import copy
+import io
 import pickle
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -174,12 +177,40 @@ def test_a_rounding_error_beyond_1_passes(vae):
         ((Z, {"digit": Y["digit"]}), r"names \['digit'\]; expected \['digit', 't'\]"),
         (Z, "no side information; expected batches"),
         ((Z[:, :3], Y), r"z has shape \(None, 3\); expected batches \[n, 4\]"),
+        ((Z.astype(str), Y), "z has dtype string; expected numbers"),
+        ((Z, {**Y, "digit": np.eye(3)[Y["digit"]]}), r"'digit' has shape \[None, 3\] in the dat"),
+        ((Z, {**Y, "t": Y["t"][:, None]}), r"'t' has shape \[None, 1\] in the dataset; expected"),
+        ((Z, tuple(Y.values())), "side information is a tuple; expected a dictionary"),
+        ((Z, Y["t"]), "side information is a .*Tensor; expected a dictionary"),
+        ((Z, Y, np.ones((64, 2))), r"sample_weight has shape \[None, 2\] in the dataset"),
+        ((Z, Y, ["1"] * 64), "sample_weight has dtype string; expected numbers"),
     ],
 )
 def test_wrong_values_in_a_dataset_are_refused(lens, data, message):
     with pytest.raises((TypeError, ValueError), match=message) as refused:
         lens.fit(batches(data), **QUIET)
     assert "\n" not in str(refused.value)
+
+
+def test_one_weight_for_a_whole_batch_is_refused():
+    data = batches((Z, Y)).map(lambda z, side: (z, side, 2.0))
+    with pytest.raises(ValueError, match=r"sample_weight has shape \[\] in the dataset; expected"):
+        new_lens().fit(data, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wrong"),
+    [(["one", "two", "three"], [0, 1]), ([10, 20, 30], ["10", "20"]), ([10, 20, 30], [1, 2])],
+)
+def test_names_of_labels_in_a_dataset(labels, wrong):
+    lens = FILVM(4, [Categorical("digit", labels)], hidden_units=(8,), num_flows=1)
+    lens.compile("adam", run_eagerly=True)
+    known = np.array(labels)[Y["digit"]]
+    missing = np.where(Y["digit"], known, "" if known.dtype.kind == "U" else np.nan)
+    for side in (known, missing):
+        assert np.isfinite(lens.fit(batches((Z, {"digit": side})), **QUIET).history["loss"]).all()
+    with pytest.raises((TypeError, ValueError), match="digit.* expected|digit must hold some of"):
+        lens.fit(batches((Z, {"digit": np.resize(wrong, 64)})), **QUIET)
 
 
 def test_values_that_are_not_finite_are_refused_in_python_and_by_a_server():
@@ -330,6 +361,30 @@ def test_objects_of_keras_3_are_refused(vae, lens):
 
 
 # Compiling, files, copies.
+
+
+def test_a_lens_from_before_the_step_counter_is_loaded_without_its_optimiser(tmp_path):
+    lens = new_lens()
+    lens.fit(Z, Y, **QUIET)
+    lens.save(tmp_path / "new.keras")
+    with zipfile.ZipFile(tmp_path / "new.keras") as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        del file["vars"][str(len(file["vars"]) - 1)]  # the steps
+        moments = file["optimizer/vars"]
+        arrays = [moments[name][()] for name in sorted(moments, key=int)]
+        for name, array in zip(sorted(moments, key=int), reversed(arrays), strict=True):
+            del moments[name]  # such files have the optimiser's variables in another order
+            moments[name] = array
+    parts["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(tmp_path / "older.keras", "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+    loaded = keras.models.load_model(tmp_path / "older.keras")
+    np.testing.assert_array_equal(loaded.infer(Z), lens.infer(Z))
+    assert int(loaded.optimizer.iterations) == 0
+    assert np.isfinite(loaded.fit(Z, Y, **QUIET).history["loss"]).all()
 
 
 def test_models_have_a_summary_and_load_weights_before_the_first_call(tmp_path):
