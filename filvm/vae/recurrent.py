@@ -74,10 +74,10 @@ class Autoregression(layers.Layer):
         return tf.transpose(outputs.stack(), [1, 0, 2])
 
 
-def dense_pair(tensor: tf.Tensor, units: int) -> tf.Tensor:
+def dense_pair(tensor: tf.Tensor, units: int, name: str = "dense") -> tf.Tensor:
     """Two dense layers with x * sigmoid(x), which fits smooth functions more exactly than ReLU."""
     for index in (1, 2):
-        tensor = layers.Dense(units, activation="swish", name=f"dense_{index}")(tensor)
+        tensor = layers.Dense(units, activation="swish", name=f"{name}_{index}")(tensor)
     return tensor
 
 
@@ -204,7 +204,7 @@ def decoder_cell(context_units: int, units: int, columns: int = 1) -> keras.Mode
 def length_decoder(max_length: int, latent_dim: int, dense_units: int) -> keras.Model:
     """Figure A4: z [batch, latent_dim] -> logits of the lengths 1 .. max_length."""
     z = keras.Input((latent_dim,), name="z")
-    hidden = dense_pair(z, dense_units)
+    hidden = dense_pair(z, dense_units, "length_dense")  # a name of its own: HDF5 needs it
     logits = layers.Dense(max_length, dtype=EXACT, name="length_logits")(hidden)
     return keras.Model(z, logits, name="length_decoder")
 

@@ -369,8 +369,11 @@ class SequenceVAE(VAE):
         return super().checked_arrays(*self.with_lengths(x, y))
 
     def check_spec(self, x: Any) -> None:
-        if not check_varying_spec(x, self.columns):
-            super().check_spec(x)
+        if check_varying_spec(x, self.columns):
+            return
+        if self.columns == 1 and isinstance(x, tf.TensorSpec) and x.shape.rank == 2:
+            x = tf.TensorSpec([*x.shape, 1], x.dtype)  # numbers without a dimension for the column
+        super().check_spec(x)
 
     def checked_tensors(self, x: Any, y: Any) -> tuple[tf.Tensor, Any]:
         """As `VAE.checked_tensors`; integers y [n] beside a tensor x are its lengths."""

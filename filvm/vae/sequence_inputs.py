@@ -132,7 +132,8 @@ def padded_batch(x: Any, max_length: int, columns: int, padding: float) -> tf.Te
     if isinstance(x, tf.RaggedTensor):
         x = (x.to_tensor(), x.row_lengths())
     if not isinstance(x, tuple):
-        return x
+        x = x[..., tf.newaxis] if columns == 1 and x.shape.rank == 2 else x
+        return tf.ensure_shape(x, [None, max_length, columns])  # unknown in a generator's batch
     numbers, lengths = x
     require(
         (lengths >= 1) & (lengths <= max_length), f"sequences must have 1 to {max_length} steps"

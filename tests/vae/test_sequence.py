@@ -182,6 +182,32 @@ def test_the_signatures_take_any_batch_size(tmp_path, vae, sequences):
         np.testing.assert_allclose(again["sequences"], answer["sequences"], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["all.h5", "all.weights.h5"])
+def test_weights_are_saved_in_every_format_of_keras(tmp_path, vae, sequences, name):
+    vae.save_weights(str(tmp_path / name))
+    other = SequenceVAE(**SMALL)
+    other.load_weights(str(tmp_path / name))
+    np.testing.assert_array_equal(other.encode(sequences)[0], vae.encode(sequences)[0])
+
+
+@pytest.mark.parametrize("with_column", [True, False])
+def test_generators_and_datasets_hold_padded_numbers(sequences, with_column):
+    numbers = sequences.numbers if with_column else sequences.numbers[..., 0]
+
+    def batches():
+        while True:
+            yield (numbers[:16],)
+
+    model = SequenceVAE(**SMALL)
+    model.compile("adam", run_eagerly=True)
+    expected = model.evaluate(sequences.numbers[:16], batch_size=16, verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices(numbers[:16]).batch(16)
+    np.testing.assert_allclose(model.evaluate(dataset, verbose=0), expected, rtol=1e-5)
+    found = model.evaluate(batches(), steps=1, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.isfinite(model.fit(batches(), steps_per_epoch=1, verbose=0).history["loss"]).all()
+
+
 def test_lists_whole_numbers_and_doubles_are_the_same_sequences(vae):
     rows = [[4, 14, 24], [7, 9, 11, 13]]
     expected = vae.encode(rows)[0]
