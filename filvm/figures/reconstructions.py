@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from filvm.analysis.reconstruction import squared_errors
 
+LETTER = 0.07  # inches of a letter of a row's name
+
 
 def reconstruction_figure(
     images: np.ndarray, reconstructions: np.ndarray, *, mse: float, title: str
@@ -50,7 +52,9 @@ def image_rows_figure(
     longest = max(map(len, rows.values()))
     cell = min(7.0 / longest, 0.75)
     height = cell * len(rows) + (0.2 if len(columns) else 0) + (0.3 if title else 0) + 0.1
-    figure = Figure(figsize=(cell * longest + 1.2, height), layout="constrained")
+    letters = max(len(line) for name in rows for line in name.split("\n"))
+    names = max(1.2, 0.2 + LETTER * letters)  # a narrower figure would cut long names off
+    figure = Figure(figsize=(cell * longest + names, height), layout="compressed")
     axes = figure.subplots(len(rows), longest, squeeze=False)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")

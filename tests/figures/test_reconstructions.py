@@ -47,3 +47,13 @@ def test_rows_of_images_keep_their_order_and_names():
     assert not axes[1, 2].images
     assert [axis.get_ylabel() for axis in axes[:, 0]] == ["long", "short"]
     assert [axis.get_xlabel() for axis in axes[1]] == ["1", "2", "c", "4.5"]
+
+
+@pytest.mark.parametrize("name", ["a name of thirty-one letters ab", "FILVM\nthe report's recipe"])
+def test_a_long_name_of_a_row_is_not_cut_off(name):
+    rows = {"short": np.zeros((1, 8, 8)), name: np.zeros((1, 8, 8))}
+    figure = image_rows_figure(rows, title="a title")
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        extent = axis.yaxis.label.get_window_extent()
+        assert 0 <= extent.x0 < extent.x1 <= figure.bbox.width
