@@ -360,6 +360,12 @@ def test_objects_of_keras_3_are_refused(vae, lens):
         own_vae(tf.keras.layers, tf.keras)
 
 
+@pytest.mark.parametrize("wrong", ["EarlyStopping", keras.callbacks.TerminateOnNaN, print])
+def test_callbacks_are_objects(vae, wrong):
+    with pytest.raises(TypeError, match="expected objects of keras.callbacks.Callback"):
+        vae.fit(X, callbacks=[wrong], **QUIET)
+
+
 # Compiling, files, copies.
 
 

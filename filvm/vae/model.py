@@ -342,6 +342,11 @@ class CheckedModel(Served, keras.Model):
         if callbacks is not None and not isinstance(callbacks, keras.callbacks.CallbackList):
             for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
                 require_tf_keras(callback, "a callback")
+                if not isinstance(callback, keras.callbacks.Callback):
+                    raise TypeError(
+                        f"callbacks contain {callback!r}; expected objects of "
+                        "keras.callbacks.Callback, such as keras.callbacks.TerminateOnNaN()"
+                    )
 
     def penalty(self) -> tf.Tensor | float:
         """The sum of the regularisation losses of all layers, 0.0 if there are none."""

@@ -103,7 +103,11 @@ def tokenizer_of(tokenizer: str | dict[str, Any] | Tokenizer, lower: bool = Fals
             )
         return NAMED[tokenizer](lower)
     if isinstance(tokenizer, dict):
-        return keras.saving.deserialize_keras_object(tokenizer)
+        # While a SavedModel is loaded, Keras' own function reads the form of older versions alone.
+        registered = keras.saving.get_registered_object(tokenizer["registered_name"])
+        if registered is None:
+            return keras.saving.deserialize_keras_object(tokenizer)
+        return registered.from_config(tokenizer["config"])
     for method in ("split", "join", "get_config"):
         if not callable(getattr(tokenizer, method, None)):
             raise TypeError(

@@ -168,9 +168,10 @@ def test_a_tokenizer_has_its_methods():
     assert TextVAE(2, tokenizer=Characters(lower=True), **SMALL).encode(["Ab"])[0].shape == (1, 2)
 
 
-def test_a_loaded_model_gives_the_same_answers(vae, tmp_path):
-    vae.save(tmp_path / "vae.keras")
-    loaded = keras.models.load_model(tmp_path / "vae.keras")
+@pytest.mark.parametrize("name", ["vae.keras", "vae"])
+def test_a_loaded_model_gives_the_same_answers(vae, tmp_path, name):
+    vae.save(tmp_path / name)
+    loaded = keras.models.load_model(tmp_path / name)
     assert loaded.reconstruct(["Seven"]).tolist() == ["seven"]
     assert loaded.tokens == vae.tokens
     np.testing.assert_array_equal(loaded.encode(TEXTS)[0], vae.encode(TEXTS)[0])
