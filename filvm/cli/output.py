@@ -58,6 +58,9 @@ def import_tensorflow() -> Any:
         try:
             tensorflow = importlib.import_module("tensorflow")
             tensorflow.config.list_physical_devices()
+            # oneDNN says here, not in a training, that it cannot transpose booleans on some
+            # processors; it says so once.
+            tensorflow.raw_ops.Transpose(x=[[True]], perm=[1, 0])
             return tensorflow
         finally:
             os.dup2(stderr, 2)
