@@ -5,6 +5,7 @@ import fcntl
 import os
 import time
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -25,7 +26,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # smoke runs, so two processes of pytest-xdist train them in parallel.
 LONGEST = (
     *("experiments/test_everything", "report/test_notebooks", "runs/test_distributed"),
-    *("test_keras_ways", "runs/test_training", "lens/test_filvm", "test_faults", "test_readme"),
+    *("test_faults", "serving/test_serving", "serving/test_explorer", "runs/test_training"),
+    *("test_keras_ways", "lens/test_filvm", "flows/test_planar", "test_readme"),
 )
 
 
@@ -37,37 +39,59 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
-@pytest.fixture(scope="session")
-def smoke_runs(tmp_path_factory):
-    """The workspace of every experiment, trained once at the smoke size on the 5,000 digits.
+@pytest.fixture(scope="module")
+def train_smoke(tmp_path_factory):
+    """A function: names -> the workspace in which these experiments are trained.
 
-    The processes of pytest-xdist divide the work: each takes what no other process is making.
+    All tests share it. Every experiment is trained once, at the smoke size, on the 5,000 digits;
+    the processes of pytest-xdist divide the work: each takes what no other process is making.
     """
-    from filvm.data.mnist import SAMPLE_SOURCE
-    from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
-    from filvm.files import write_json
-
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     folder /= "smoke_runs"
+    with _no_other_mnist(folder):
+        yield partial(_train_smoke, folder)
+
+
+@pytest.fixture(scope="module")
+def trained_runs(train_smoke):
+    """The workspace of `train_smoke` with every experiment."""
+    from filvm.experiments import EXPERIMENTS
+
+    return train_smoke(*EXPERIMENTS)
+
+
+def _train_smoke(folder, *names):
+    from filvm.data.mnist import SAMPLE_SOURCE
+    from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
+    from filvm.files import write_json
+
     workspace = Workspace("smoke", folder / "runs", folder / "data")
-    data = {
+    make_data = {
         "mnist-r": workspace.rotated_mnist,
         "thickness": workspace.thickness,
         "morphometrics": workspace.morphometrics,
     }
-    steps = {name: ((), make) for name, make in data.items()}
-    for name, experiment in EXPERIMENTS.items():
-        needs = {*experiment.needs, *experiment.data} - {"mnist"}
-        steps[name] = (needs, partial(run_experiment, experiment, workspace.run(name)))
-    with _no_other_mnist(folder):
-        record = folder / "data" / "mnist" / "source.json"
-        if not record.is_file():
-            write_json(record, {"source": SAMPLE_SOURCE})
-        while steps:
-            if not _make_one(steps, folder):
-                time.sleep(0.2)  # another process makes the rest
+    steps = {}
+
+    def add(name):
+        experiment = EXPERIMENTS[name]
+        data = set(experiment.data) - {"mnist"}
+        steps.update({one: (set(), make_data[one]) for one in data})
+        for needed in experiment.needs:
+            add(needed)
+        make = partial(run_experiment, experiment, workspace.run(name))
+        steps[name] = ({*experiment.needs, *data}, make)
+
+    for name in names:
+        add(name)
+    record = folder / "data" / "mnist" / "source.json"
+    if not record.is_file():
+        write_json(record, {"source": SAMPLE_SOURCE})
+    while steps:
+        if not _make_one(steps, folder):
+            time.sleep(0.2)  # another process makes the rest
     return workspace
 
 
@@ -90,13 +114,6 @@ def _make_one(steps, folder):
     return False
 
 
-@pytest.fixture(scope="module")
-def trained_runs(smoke_runs):
-    """`smoke_runs`, while no other MNIST can be found."""
-    with _no_other_mnist(smoke_runs.data):
-        yield smoke_runs
-
-
 @contextlib.contextmanager
 def _no_other_mnist(folder):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
@@ -116,3 +133,14 @@ def data_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no_keras"))
     write_json(tmp_path / "data" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})
     return tmp_path / "data"
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """A sixteenth of the sample in place of the sample: 250 digits to train on, 63 to test."""
+    from filvm.data import mnist
+
+    sample = mnist.load_sample()
+    names = ("train_images", "train_labels", "test_images", "test_labels")
+    few = replace(sample, **{name: getattr(sample, name)[::16] for name in names})
+    monkeypatch.setattr(mnist, "load_sample", lambda: few)

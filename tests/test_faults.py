@@ -108,7 +108,7 @@ def no_file_above(size):
 
 @pytest.mark.parametrize(("command", "size"), [(("data", "mnist-r"), 1_000_000), (TRAIN, 500_000)])
 def test_a_full_disk_is_one_line_and_the_same_command_continues_later(
-    tmp_path, data_dir, capsys, command, size
+    tmp_path, data_dir, few_digits, capsys, command, size
 ):
     where = ["--data", str(data_dir)]
     where += ["--runs", str(tmp_path / "runs")] if command == TRAIN else []
@@ -142,9 +142,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, data_dir, capsys):
     assert error.count("\n") == 1
 
 
-def test_names_may_have_blanks_and_letters_of_any_script(trained_runs, tmp_path):
+def test_names_may_have_blanks_and_letters_of_any_script(train_smoke, tmp_path):
     runs = tmp_path / "ma thèse" / "Прогон 1"
-    shutil.copytree(trained_runs.run("vae-mnist").folder, runs / "smoke" / "vae-mnist")
+    trained = train_smoke("vae-mnist").run("vae-mnist")
+    shutil.copytree(trained.folder, runs / "smoke" / "vae-mnist")
     where = ["--profile", "smoke", "--runs", str(runs)]
     data = ["--data", str(tmp_path / "données 数字")]
     write_json(tmp_path / "données 数字" / "mnist" / "source.json", {"source": SAMPLE_SOURCE})

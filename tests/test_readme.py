@@ -3,14 +3,11 @@
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import filvm.data.mnist
 from filvm import cli
-from filvm.data.mnist import load_sample
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -25,33 +22,18 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture
-def few_digits(monkeypatch, tmp_path):
-    """An empty working folder, with 250 training digits in place of MNIST."""
-    sample = load_sample()
-    few = replace(
-        sample,
-        train_images=sample.train_images[::16],
-        train_labels=sample.train_labels[::16],
-        test_images=sample.test_images[::16],
-        test_labels=sample.test_labels[::16],
-    )
-    monkeypatch.setattr(filvm.data.mnist, "load_sample", lambda: few)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_the_readme_has_python_and_commands():
     assert len(PYTHON) >= 2
     assert {command.split()[0] for command in COMMANDS} <= {"make", "filvm", "pip", "git", "cd"}
 
 
-def test_the_python_of_the_readme_runs_from_top_to_bottom(few_digits):
+def test_the_python_of_the_readme_runs_from_top_to_bottom(few_digits, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
     for code in PYTHON:
         exec(compile(code, "README.md", "exec"), names)
     assert names["thicker"].shape == (10, 28, 28, 1)
-    assert (few_digits / "my_lens" / "saved_model.pb").is_file()
+    assert (tmp_path / "my_lens" / "saved_model.pb").is_file()
 
 
 @pytest.mark.filterwarnings("ignore:Made from a built-in sample")
@@ -63,7 +45,7 @@ def test_the_commands_of_the_readme_run(monkeypatch, tmp_path, capfd):
     ours = [command.split()[1:] for command in COMMANDS if command.startswith("filvm ")]
     assert ours
     for words in ours:
-        small = ["smoke" if word == "quick" else word for word in words]
+        small = [{"quick": "smoke", "steps=600": "steps=8"}.get(word, word) for word in words]
         assert cli.main(small) == 0, capfd.readouterr().err
     assert (tmp_path / "my-runs" / "smoke" / "figures" / "figure_03.png").is_file()
 

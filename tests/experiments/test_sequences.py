@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 
 from filvm.data import Continuous
-from filvm.experiments import EXPERIMENTS, Workspace, run_experiment
+from filvm.experiments import EXPERIMENTS
 from filvm.experiments.sequences import SEQUENCE_RANGES, sequence_splits
 from filvm.experiments.settings import SequenceVaeSettings
 from filvm.report import arrays
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    run = Workspace("smoke", tmp_path_factory.mktemp("runs")).run("vae-sequences")
-    run_experiment(EXPERIMENTS["vae-sequences"], run)
-    return run
+def run(train_smoke):
+    return train_smoke("filvm-sequences").run("vae-sequences")
 
 
 def test_the_vae_leaves_a_model_and_every_level_in_its_metrics(run):
@@ -40,7 +38,7 @@ def test_full_quick_and_smoke_hold_out_sequences_that_none_trains_on():
 
 def test_a_lens_trains_on_the_vae_measures_every_level_and_gives_what_figures_need(run):
     own = run.workspace.run("filvm-sequences")
-    test = run_experiment(EXPERIMENTS["filvm-sequences"], own)["test"]
+    test = own.metrics()["test"]
     assert test["codes"]["assigned"] == {"start": 0, "step": 1, "length": 2}
     for table in ("spearman", "moved", "moved_elsewhere"):
         assert {key: len(row) for key, row in test[table].items()} == dict.fromkeys(

@@ -28,7 +28,7 @@ def train_command(folder, data_dir, *settings):
 
 
 def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_ends(tmp_path, data_dir):
-    settings = ["steps=372", "epochs=4", "train_limit=3000", "batch_size=32"]
+    settings = ["steps=124", "epochs=4", "train_limit=1000", "batch_size=32"]
     command = train_command(tmp_path / "killed", data_dir, *settings)
     history = tmp_path / "killed" / "smoke" / "vae-mnist" / "history.csv"
     with open(tmp_path / "log", "w") as log:
@@ -72,11 +72,10 @@ def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_ends(tmp
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.fixture
-def trained(tmp_path, data_dir):
-    run = Workspace("smoke", tmp_path / "runs", data_dir).run("vae-mnist")
-    metrics = run_experiment(EXPERIMENTS["vae-mnist"], run)
-    return run, metrics
+@pytest.fixture(scope="module")
+def trained(train_smoke):
+    run = train_smoke("vae-mnist").run("vae-mnist")
+    return run, run_experiment(EXPERIMENTS["vae-mnist"], run)
 
 
 def test_a_run_leaves_what_the_layout_promises(trained):
@@ -94,22 +93,22 @@ def test_a_run_leaves_what_the_layout_promises(trained):
     assert history["loss"].iloc[1] < history["loss"].iloc[0]
 
 
-def test_a_figure_and_a_table_made_from_the_sample_say_so(trained):
+def test_a_figure_and_a_table_made_from_the_sample_say_so(trained, tmp_path):
     from filvm.report.figures import FIGURES, draw
     from filvm.report.registry import sample_note
     from filvm.report.results import write_results
 
     run, metrics = trained
-    path = draw("figure_03", run.workspace, run.folder.parent / "figures")
+    path = draw("figure_03", run.workspace, tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert "not from MNIST" in sample_note(run.workspace, FIGURES["figure_03"].needs)
-    table = run.folder.parent / "RESULTS.md"
+    table = tmp_path / "RESULTS.md"
     write_results(run.workspace, table)
     assert "not from MNIST" in table.read_text("utf-8")
     assert f"{metrics['test']['mse']:.5f}" in table.read_text("utf-8")
 
 
-def test_the_best_weights_are_kept_not_the_last(trained, monkeypatch):
+def test_the_best_weights_are_kept_not_the_last(trained):
     run, _ = trained
     from filvm.data import load_mnist, to_float
 
