@@ -21,6 +21,14 @@ def model():
     return LensPipeline(vae, lens)
 
 
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    """The folder of `model` as a SavedModel."""
+    folder = tmp_path_factory.mktemp("pipeline") / "saved"
+    model.save(folder)
+    return folder
+
+
 def images(n):
     return np.random.default_rng(0).uniform(size=[n, 28, 28, 1]).astype(np.float32)
 
@@ -65,10 +73,9 @@ def test_a_keras_file_has_no_optimisers_of_the_parts(model, tmp_path):
     assert model.lens.optimizer is not None
 
 
-def test_a_saved_pipeline_loads_with_the_same_results(model, tmp_path):
+def test_a_saved_pipeline_loads_with_the_same_results(model, saved):
     x = images(7)
-    model.save(tmp_path / "pipeline")
-    again = keras.models.load_model(tmp_path / "pipeline")
+    again = keras.models.load_model(saved)
     assert isinstance(again, LensPipeline)
     np.testing.assert_array_equal(again.encode(x), model.encode(x))
     np.testing.assert_array_equal(
@@ -78,9 +85,8 @@ def test_a_saved_pipeline_loads_with_the_same_results(model, tmp_path):
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_signatures_return_the_results_of_the_methods(model, tmp_path, batch):
-    model.save(tmp_path / "pipeline")
-    served = tf.saved_model.load(tmp_path / "pipeline").signatures
+def test_signatures_return_the_results_of_the_methods(model, saved, batch):
+    served = tf.saved_model.load(saved).signatures
     assert set(served) == {
         "serving_default", "encode", "encode_with_side_information", "decode", "manipulate"
     }  # fmt: skip

@@ -32,6 +32,14 @@ def vae():
     return SequenceVAE(**SMALL)
 
 
+@pytest.fixture(scope="module")
+def saved(vae, tmp_path_factory):
+    """The folder of `vae` as a SavedModel."""
+    folder = tmp_path_factory.mktemp("vae") / "saved"
+    vae.save(str(folder))
+    return str(folder)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 30.0))
 def test_the_masked_likelihood_is_that_of_the_numbers_before_the_padding(seed, sd):
@@ -159,9 +167,8 @@ def test_annealing_follows_the_steps_of_the_model():
     assert float(model.sd()) == pytest.approx(8.0)
 
 
-def test_a_saved_model_loads_with_the_same_results(tmp_path, vae, sequences):
-    vae.save(str(tmp_path / "saved"))
-    loaded = keras.models.load_model(str(tmp_path / "saved"), compile=False)
+def test_a_saved_model_loads_with_the_same_results(vae, saved, sequences):
+    loaded = keras.models.load_model(saved, compile=False)
     assert isinstance(loaded, SequenceVAE)
     assert loaded.get_config() == vae.get_config()
     for method in (lambda m: m.encode(sequences), lambda m: m.reconstruct(sequences)):
@@ -169,9 +176,8 @@ def test_a_saved_model_loads_with_the_same_results(tmp_path, vae, sequences):
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_the_signatures_take_any_batch_size(tmp_path, vae, sequences):
-    vae.save(str(tmp_path / "saved"))
-    signatures = tf.saved_model.load(str(tmp_path / "saved")).signatures
+def test_the_signatures_take_any_batch_size(vae, saved, sequences):
+    signatures = tf.saved_model.load(saved).signatures
     numbers, lengths = vae.reconstruct(sequences)
     for n in (1, 7, 64):
         answer = signatures["serving_default"](sequences=tf.constant(sequences.numbers[:n]))

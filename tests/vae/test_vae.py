@@ -38,6 +38,20 @@ def trained(epochs=1, n=64, **settings):
     return vae
 
 
+@pytest.fixture(scope="module")
+def vae():
+    """Trained for four steps; tests leave it as it is."""
+    return trained()
+
+
+@pytest.fixture(scope="module")
+def saved(vae, tmp_path_factory):
+    """The folder of `vae` as a SavedModel."""
+    folder = tmp_path_factory.mktemp("vae") / "model"
+    vae.save(folder)
+    return folder
+
+
 def test_kl_is_the_closed_form():
     rng = np.random.default_rng(0)
     z_mean, z_log_var = tf.constant(rng.normal(size=(2, 50, 4)) * 3)
@@ -116,10 +130,9 @@ def test_a_vae_learns_two_factors():
     assert (used > 0.5).sum() >= 2
 
 
-def test_a_saved_model_loads_with_the_same_results(tmp_path):
-    vae, x = trained(), pictures(7, seed=2)
-    vae.save(tmp_path / "model")
-    loaded = keras.models.load_model(tmp_path / "model")
+def test_a_saved_model_loads_with_the_same_results(vae, saved):
+    x = pictures(7, seed=2)
+    loaded = keras.models.load_model(saved)
     assert type(loaded) is ConvVAE
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), vae.predict(x, verbose=0))
     np.testing.assert_array_equal(loaded.encode(x)[1], vae.encode(x)[1])
@@ -128,10 +141,9 @@ def test_a_saved_model_loads_with_the_same_results(tmp_path):
     loaded.fit(x, epochs=1, verbose=0)
 
 
-def test_the_signatures_return_the_results_of_the_methods(tmp_path):
-    vae, x = trained(), pictures(7, seed=2)
-    vae.save(tmp_path / "model")
-    served = tf.saved_model.load(str(tmp_path / "model")).signatures
+def test_the_signatures_return_the_results_of_the_methods(vae, saved):
+    x = pictures(7, seed=2)
+    served = tf.saved_model.load(str(saved)).signatures
     z_mean, z_log_var = vae.encode(x)
     encoded = served["encode"](images=tf.constant(x))
     np.testing.assert_allclose(encoded["z_mean"], z_mean, atol=1e-6)
@@ -150,14 +162,14 @@ def test_a_model_from_a_configuration_has_the_same_shapes():
     assert [w.shape for w in again.weights] == [w.shape for w in vae.weights]
 
 
-def test_results_do_not_depend_on_the_batch_size():
-    vae, x = trained(), pictures(50, seed=3)
+def test_results_do_not_depend_on_the_batch_size(vae):
+    x = pictures(50, seed=3)
     single = np.concatenate([vae.predict(x[i : i + 1], verbose=0) for i in range(3)])
     np.testing.assert_allclose(vae.predict(x, batch_size=7, verbose=0)[:3], single, atol=1e-5)
 
 
-def test_a_partial_batch_counts_by_its_size():
-    vae, x = trained(), pictures(10, seed=3)
+def test_a_partial_batch_counts_by_its_size(vae):
+    x = pictures(10, seed=3)
     parts = [vae.evaluate(part, batch_size=8, verbose=0)[0] for part in (x[:8], x[8:])]
     whole = vae.evaluate(x, batch_size=8, verbose=0)[0]
     assert whole == pytest.approx((8 * parts[0] + 2 * parts[1]) / 10, rel=1e-5)
@@ -179,8 +191,7 @@ def test_training_noise_is_a_function_of_seed_and_step():
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_samples_are_images_and_seeded():
-    vae = trained()
+def test_samples_are_images_and_seeded(vae):
     assert vae.sample(4).shape == (4, 8, 12, 2)
     np.testing.assert_array_equal(vae.sample(4, seed=1), vae.sample(4, seed=1))
     assert not np.array_equal(vae.sample(4, seed=1), vae.sample(4, seed=2))
@@ -218,13 +229,12 @@ def test_invalid_settings_are_refused(settings, message):
         (np.full((2, 8, 12, 2), np.nan), "nan or infinite"),
     ],
 )
-def test_invalid_images_are_refused(x, message):
-    vae = trained()
+def test_invalid_images_are_refused(vae, x, message):
     for method in (vae.encode, vae.fit, vae.reconstruct):
         with pytest.raises(ValueError, match=message):
             method(x)
 
 
-def test_z_of_another_size_is_refused():
+def test_z_of_another_size_is_refused(vae):
     with pytest.raises(ValueError, match=r"z has shape \[2, 4\]; expected \[n, 3\]"):
-        trained().decode(np.zeros((2, 4)))
+        vae.decode(np.zeros((2, 4)))
