@@ -43,8 +43,8 @@ def digit_oracle(digits):
 
 @pytest.fixture(scope="module")
 def rotated(digits):
-    angles = np.random.default_rng(0).uniform(-90, 90, 20000).astype(np.float32)
-    source = np.arange(20000) % 5000
+    angles = np.random.default_rng(0).uniform(-90, 90, 10000).astype(np.float32)
+    source = np.arange(10000) % 5000
     images = np.concatenate([digits.train_images, digits.test_images])[source]
     labels = np.concatenate([digits.train_labels, digits.test_labels])[source]
     is_test = source >= 4000
@@ -57,7 +57,7 @@ def rotation_oracle(rotated):
     keras.utils.set_random_seed(0)
     oracle = build_rotation_oracle()
     targets = {"digit": labels[~is_test], "rotation": angles[~is_test]}
-    train(oracle, images[~is_test], targets, epochs=3)
+    train(oracle, images[~is_test], targets, epochs=4)
     return oracle
 
 

@@ -26,7 +26,7 @@ TRAIN, HELD_OUT = slice(0, N), slice(N, N + 120)
 
 
 def vae(strategy):
-    model = ConvVAE(4)
+    model = ConvVAE(4, filters=(4, 8), dense_units=16)
     model.compile(cosine_adam(1e-3, EPOCHS * N // BATCH))
     rng = np.random.default_rng(0)
     return model, lambda part: (rng.random((2 * N, 28, 28, 1)) < 0.1).astype(np.float32)[part]
@@ -41,7 +41,9 @@ def sequences(strategy):
 
 
 def lens(strategy):
-    model = FILVM(4, [Categorical("digit", 3), Continuous("width")], hidden_units=(16, 16))
+    model = FILVM(
+        4, [Categorical("digit", 3), Continuous("width")], hidden_units=(16,), num_flows=2
+    )
     rng = np.random.default_rng(0)
     digit, z = rng.integers(-1, 3, 2 * N), rng.standard_normal((2 * N, 4)).astype(np.float32)
     known = {"digit": digit, "width": z[:, 0] + z[:, 1]}
