@@ -432,7 +432,7 @@ def test_a_saved_model_keeps_the_number_of_steps_and_the_annealing(tmp_path):
     vae.compile("adam")
     vae.fit(numbers, epochs=2, **QUIET)
     loss, sd = vae.evaluate(numbers, **QUIET)[0], float(vae.sd())
-    vae.save(tmp_path / "model", save_traces=False)
+    vae.save(tmp_path / "model")
     loaded = keras.models.load_model(tmp_path / "model")
     assert int(loaded.optimizer.iterations) == int(loaded.steps) == 4
     vae.compile("adam")
