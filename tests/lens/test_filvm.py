@@ -480,7 +480,7 @@ def test_any_dimension_can_be_set_in_any_lens():
         np.testing.assert_array_equal(
             lens.set_dimension(z, 2, [0.0, 1.0, 2.0]), lens.generate(z_star)
         )
-        with pytest.raises(ValueError, match="dimension is 4; expected 0 to 3"):
+        with pytest.raises(ValueError, match="dimension is 4; expected integers from 0 to 3"):
             lens.set_dimension(z, 4, 0.0)
         with pytest.raises(ValueError, match="value is nan; expected finite coordinates"):
             lens.set_dimension(z, 2, np.nan)
