@@ -171,13 +171,14 @@ def share_weights(folder: Path) -> None:
     """Move the large constants of all graphs in a folder to `weights.bin`, equal ones once.
 
     `encode` and `decode` of an invertible lens have the same weights. onnxruntime finds the file
-    beside the graph.
+    beside the graph. The graphs get short names, see `shorten_names`.
     """
     import onnx
 
     weights, places = bytearray(), {}
     for path in sorted(folder.glob("*.onnx")):
         graph = onnx.load(path)
+        shorten_names(graph.graph)
         for constant in graph.graph.initializer:
             content = constant.raw_data
             if len(content) < SMALLEST:
@@ -192,6 +193,34 @@ def share_weights(folder: Path) -> None:
             constant.data_location = onnx.TensorProto.EXTERNAL
         path.write_bytes(graph.SerializeToString())
     (folder / WEIGHTS).write_bytes(weights)
+
+
+def shorten_names(graph: Any) -> None:
+    """Rename the tensors of an `onnx.GraphProto`, except its inputs and outputs, to _0, _1, ...
+
+    tf2onnx takes long names from TensorFlow. In the explorer's decoder of sequences, which is
+    unrolled over 30 steps, they are 200 of 225 kB. Nodes need no names.
+    """
+    kept = {"", *(value.name for value in [*graph.input, *graph.output])}  # "": left out
+    short: dict[str, str] = {}
+
+    def renamed(name: str) -> str:
+        return name if name in kept else short.setdefault(name, f"_{len(short)}")
+
+    def rename(part: Any) -> None:
+        for named in (*part.input, *part.output, *part.initializer):
+            named.name = renamed(named.name)
+        for node in part.node:
+            node.ClearField("name")
+            node.input[:] = map(renamed, node.input)
+            node.output[:] = map(renamed, node.output)
+            for attribute in node.attribute:
+                if attribute.HasField("g"):  # the body of a loop
+                    rename(attribute.g)
+        part.ClearField("value_info")
+        part.ClearField("doc_string")
+
+    rename(graph)
 
 
 def check_onnx(

@@ -5,6 +5,7 @@ import json
 import shutil
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -379,6 +380,13 @@ def test_a_published_page_leaves_the_webassembly_to_the_cdn(page, tmp_path):
     assert not {name for name in names if name.endswith(".wasm")}
     published = json.loads((tmp_path / "published" / "runtime.json").read_text())
     assert published["wasm"]["url"].startswith("https://")
+
+
+def test_all_published_models_together_have_less_than_15_MB():
+    models = Path(__file__).parents[2] / "docs" / "explorer" / "models"
+    sizes = [path.stat().st_size for path in models.rglob("*") if path.is_file()]
+    assert len(sizes) > 20
+    assert sum(sizes) < 15_000_000
 
 
 def test_a_folder_without_a_page_is_not_served(tmp_path):
