@@ -77,16 +77,16 @@ def draw(name: str, workspace: Workspace, folder: Path) -> Path:
         drawn.set_layout_engine("none")  # the layout is final; the note is below it
         drawn.text(0.5, -0.01, lines, ha="center", va="top", fontsize=7, color="#a00000")
     path = folder / f"{name}.png"
-    save(drawn, path, bbox_inches="tight" if note else None)
+    save(drawn, path)
     for suffix, text in entry.text.items():
         write_text(path.with_suffix(suffix), text(workspace))
     return path
 
 
-def save(drawn: Figure, path: Path, bbox_inches: str | None = None) -> None:
-    """Write a figure as PNG, 200 dots per inch, in one step; "tight" includes a note below it."""
+def save(drawn: Figure, path: Path) -> None:
+    """Write a figure as PNG, 200 dots per inch, in one step, with all titles and notes."""
     with replacing(path) as temporary:
-        drawn.savefig(temporary, format="png", dpi=200, bbox_inches=bbox_inches)
+        drawn.savefig(temporary, format="png", dpi=200, bbox_inches="tight")
 
 
 def sample_note(workspace: Workspace, needs: Sequence[str]) -> str:
