@@ -44,13 +44,14 @@ def short_warnings() -> Iterator[None]:
             tensorflow.setLevel(level)
 
 
-def import_tensorflow() -> Any:
+def import_tensorflow(*, start: bool = True) -> Any:
     """Import TensorFlow and find the devices, without the log lines that no setting switches off.
 
     Other lines on stderr are printed afterwards. Returns the module.
+
+    Args:
+        start: start its runtime, too. Afterwards, threads cannot be set, nor a strategy be made.
     """
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as log:
@@ -58,9 +59,10 @@ def import_tensorflow() -> Any:
         try:
             tensorflow = importlib.import_module("tensorflow")
             tensorflow.config.list_physical_devices()
-            # oneDNN says here, not in a training, that it cannot transpose booleans on some
-            # processors; it says so once.
-            tensorflow.raw_ops.Transpose(x=[[True]], perm=[1, 0])
+            if start:
+                # oneDNN says here, not in a training, that it cannot transpose booleans on some
+                # processors; it says so once.
+                tensorflow.raw_ops.Transpose(x=[[True]], perm=[1, 0])
             return tensorflow
         finally:
             os.dup2(stderr, 2)

@@ -90,7 +90,7 @@ def train_command(arguments: argparse.Namespace) -> None:
     if arguments.set and len(arguments.experiment) > 1:
         raise RunError("--set changes the settings of one experiment; several are named")
     if arguments.deterministic:
-        config = import_tensorflow().config
+        config = import_tensorflow(start=False).config
         config.experimental.enable_op_determinism()
         # That is not enough: operations that run in parallel add up in no fixed order.
         config.threading.set_inter_op_parallelism_threads(1)

@@ -303,7 +303,7 @@ def test_densities_integrate_to_one(length, seed):
     chain = tfb.Chain([PlanarFlow(*layer) for layer in zip(w, u, b, strict=True)])
     base = tfd.MultivariateNormalDiag(tf.zeros(2, tf.float64))
     reach = 7 + sum(float(norm(constrained_u(w_k, u_k)[0])) for w_k, u_k in zip(w, u, strict=True))
-    side = np.linspace(-reach, reach, 450)
+    side = np.linspace(-reach, reach, 900)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     density = np.exp(tfd.TransformedDistribution(base, chain).log_prob(grid))
     assert density.sum() * (side[1] - side[0]) ** 2 == pytest.approx(1, abs=2e-3)
