@@ -134,6 +134,10 @@ def draw(results: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
         below.set_xticks(sizes, [str(size) for size in sizes])
         below.minorticks_off()
         for axis in (above, below):
+            low, high = axis.get_ylim()
+            if high < 4 * low:  # otherwise noise would look like growth
+                middle = math.sqrt(low * high)
+                axis.set_ylim(middle / 2, 2 * middle)
             axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("microseconds per sample")
     axes[1, 0].set_ylabel("memory, MiB")
