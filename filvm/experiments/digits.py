@@ -211,9 +211,11 @@ class DigitTask:
             pixels = to_float(images)
             moved = distorted(pixels, seed, turn=self.turn, thicken=THICKEN_FEW).numpy()
             parts.append(vae.encode(moved)[0])
-            # With a margin, because images without strokes on their border are measured together.
-            framed = np.pad(moved[..., 0], ((0, 0), (2, 2), (2, 2)))
-            again = measure_shapes(framed, self.measured) if self.measured else {}
+            again = {}
+            if self.measured:
+                # With a margin: images without strokes on their border are measured together.
+                framed = np.pad(moved[..., 0], ((0, 0), (2, 2), (2, 2)))
+                again = measure_shapes(framed, self.measured)
             for name, values in side.items():
                 new = np.where(np.isnan(values), values, again[name]) if name in again else values
                 attributes[name].append(new.astype(values.dtype))
