@@ -57,8 +57,8 @@ endif
 REPORT := vae-mnist vae-mnist-r vae-sequences oracles-mnist oracles-mnist-r \
 	ilvm-mnist filvm-mnist filvm-mnist-report filvm-mnist-r filvm-mnist-r-report \
 	filvm-sequences filvm-sequences-start-step filvm-sequences-report flow-density
-BEYOND := invertible-mnist invertible-mnist-r invertible-sequences vae-mnist-16 filvm-mnist-morpho \
-	vae-words filvm-words invertible-words
+BEYOND := invertible-mnist invertible-mnist-r invertible-sequences vae-sequences-plain \
+	vae-mnist-16 filvm-mnist-morpho vae-words filvm-words invertible-words
 # Three seeds of every variant of the FILVM: ablations/<data set>/<variant>/seed-<seed>.
 AMENDMENTS := informed-generative swap-consistency positive-slopes independence
 VARIANTS := the-reports-recipe numbers-not-scaled ours \
@@ -89,6 +89,7 @@ $(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report \
 	$(RUNS)/vae-sequences/.done
 $(RUNS)/filvm-mnist-morpho/.done: $(RUNS)/vae-mnist-16/.done $(MORPHOMETRICS)
 $(RUNS)/vae-words/.done:
+$(RUNS)/vae-sequences-plain/.done:
 $(call done,filvm-words invertible-words): $(RUNS)/vae-words/.done
 
 # --- The figures and tables -------------------------------------------------------------------
@@ -119,7 +120,7 @@ $(RUNS)/explorer/explorer.json: $(call done,$(EXPLORED)) $(THICKNESS) $(MNIST_R)
 $(RUNS)/RESULTS.md: $(call done,$(REPORT))
 $(RUNS)/ablations/ablations.md: $(call done,$(ABLATIONS))
 $(RUNS)/beyond/beyond.md: $(call done,$(BEYOND) \
-	filvm-mnist filvm-mnist-report filvm-mnist-r filvm-mnist-r-report filvm-sequences)
+	filvm-mnist filvm-mnist-report filvm-mnist-r filvm-mnist-r-report vae-sequences filvm-sequences)
 
 # --- The notebooks ----------------------------------------------------------------------------
 

@@ -371,6 +371,8 @@ def _range(name: str, value: Any, *, minimum: int) -> Range:
 
 
 def _row(index: int, row: Any) -> np.ndarray:
+    if isinstance(row, np.ndarray) and row.ndim == 2 and row.shape[1] == 1:
+        row = row[:, 0]  # of an array [n, time, 1]
     is_array = isinstance(row, np.ndarray) and row.ndim == 1
     if isinstance(row, (str, bytes)) or not (is_array or isinstance(row, Sequence)):
         raise TypeError(f"sequence {index} is {row!r}; expected a list of numbers")

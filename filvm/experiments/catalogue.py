@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from filvm.experiments.ablations import AblationStudy, variants
-from filvm.experiments.models import MODELS, VAE_16, WORD_VAE
+from filvm.experiments.models import MODELS, PLAIN_SEQUENCE_VAE, VAE_16, WORD_VAE
 from filvm.experiments.plans import LensPlan, experiment
 from filvm.experiments.settings import FilvmRecipe, FlowSettings, InvertibleRecipe, as_reported
 from filvm.runs.experiment import Experiment, TrainOptions, checked_settings, run_experiment
@@ -203,6 +203,7 @@ BEYOND_REPORT = (
         INVERTIBLE_SEQUENCES,
         steps=600,
     ),
+    PLAIN_SEQUENCE_VAE,
     VAE_16,
     ON_SHAPES.experiment(
         "filvm-mnist-morpho",

@@ -376,8 +376,8 @@ class RotatedTask(DigitTask):
         oracle = run.workspace.run(self.oracle).model()
         judges = partial(predict_rotation, oracle), partial(predict_digit, oracle)
         places = model.lens.coordinate("digit", np.arange(10))
-        angles = model.lens.coordinate("rotation", ASKED_ANGLES)
-        requests, digits, rows = value_requests(places, angles, model.lens.latent_dim)
+        places_of_angles = model.lens.coordinate("rotation", ASKED_ANGLES)
+        requests, digits, rows = value_requests(places, places_of_angles, model.lens.latent_dim)
         made = model.decode(requests)
         asked = Request(
             requested_digits=digits,
@@ -387,6 +387,9 @@ class RotatedTask(DigitTask):
         )
         others = other_classes(known["digit"], 10)
         changed = change_digit(model.decode, *judges, z_star, others, known["rotation"], places)
+        swept = z_star[swept_samples(known["digit"])]
+        sweep = sweep_samples(model.decode, *judges, swept, places_of_angles)
+        sweep_error = float(np.median(np.abs(sweep.measured - ASKED_ANGLES)))
         angles = known["rotation"].astype(np.float32)
         known = {"digit": known["digit"], "rotation": angles}
         return LensMetrics(
@@ -395,6 +398,7 @@ class RotatedTask(DigitTask):
             {
                 **self.asked_digits(run.workspace, model, oracle, x, known["digit"], z_star),
                 "on_request": asked.summary(),
+                "rotation_sweep": {**sweep.summary(), "median_absolute_error": sweep_error},
                 "changed_digit": changed.summary(),
             },
             round_trip_report(model, z, known, {"rotation": -angles}),

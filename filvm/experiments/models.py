@@ -58,6 +58,11 @@ SEQUENCE_VAES = {
     ),
 }
 
+# The report's encoder: it gets the numbers alone.
+PLAIN_SEQUENCE_VAES = {
+    profile: replace(settings, differences=False) for profile, settings in SEQUENCE_VAES.items()
+}
+
 # The VAE of words.
 
 TEXT_VAE = TextVaeSettings()
@@ -137,6 +142,12 @@ VAE_16 = experiment(
     MORPHO_VAES,
     ("vaes", "mnist"),
     data=("mnist",),
+)
+PLAIN_SEQUENCE_VAE = experiment(
+    "vae-sequences-plain",
+    "recurrent VAE on toy sequences, its encoder without differences of neighbours",
+    PLAIN_SEQUENCE_VAES,
+    ("vaes", "sequences"),
 )
 WORD_VAE = experiment(
     "vae-words",

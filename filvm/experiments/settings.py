@@ -67,6 +67,7 @@ class SequenceVaeSettings:
     units: Size = 64  # of both GRUs
     dense_units: Size = 128  # of the dense layers around z
     context_units: Size = 16  # width of the context that the decoder cell gets from z
+    differences: bool = True  # of neighbouring numbers, for the encoder beside the numbers
     first_sd: Positive = (
         50.0  # of the likelihood, in the numbers' units; its logarithm falls evenly
     )

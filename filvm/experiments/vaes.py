@@ -152,6 +152,7 @@ def train_on_sequences(settings: SequenceVaeSettings, run: Run) -> None:
         units=settings.units,
         dense_units=settings.dense_units,
         context_units=settings.context_units,
+        differences=settings.differences,
         first_sd=settings.first_sd,
         last_sd=settings.last_sd,
         annealing_steps=int(settings.annealing * settings.steps),

@@ -86,17 +86,23 @@ class NumberFeatures(layers.Layer):
     """[x_t / scale, (x_t - x_{t-1}) / step_scale], the second 0 at t = 0; masked where x_t = 0.
 
     Neighbouring numbers differ little; with the differences as input, the GRU need not learn to
-    subtract. Call argument: x [batch, time, 1]. Returns [batch, time, 2].
+    subtract. Call argument: x [batch, time, 1]. Returns [batch, time, 2], or [batch, time, 1]
+    without `differences`, as the report's encoder has it.
     """
 
-    def __init__(self, scale: float, step_scale: float, **kwargs: Any) -> None:
+    def __init__(
+        self, scale: float, step_scale: float, differences: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.scale, self.step_scale = scale, step_scale
+        self.scale, self.step_scale, self.differences = scale, step_scale, differences
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.scale, "step_scale": self.step_scale}
+        own = {name: getattr(self, name) for name in ("scale", "step_scale", "differences")}
+        return {**super().get_config(), **own}
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        if not self.differences:
+            return x / self.scale
         differences = tf.concat([tf.zeros_like(x[:, :1]), x[:, 1:] - x[:, :-1]], axis=1)
         return tf.concat([x / self.scale, differences / self.step_scale], axis=-1)
 
@@ -109,8 +115,16 @@ class ScaledFeatures(layers.Layer):
     """[(x_t - mean) / scale, (x_t - x_{t-1}) / step_scale] of every column; masked where nan.
 
     `mean`, `scale` and `step_scale` [columns] are weights: `adapt` takes them from training data.
-    Call argument: x [batch, time, columns], nan after the end. Returns [batch, time, 2 * columns].
+    Call argument: x [batch, time, columns], nan after the end. Returns [batch, time, 2 * columns],
+    or [batch, time, columns] without `differences`.
     """
+
+    def __init__(self, differences: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.differences = differences
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "differences": self.differences}
 
     def build(self, shape: Any) -> None:
         def constant(name: str, initializer: str, size: list[int]) -> tf.Variable:
@@ -134,6 +148,8 @@ class ScaledFeatures(layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         known = self.compute_mask(x)[..., tf.newaxis]
         numbers = tf.where(known, x, self.mean)
+        if not self.differences:
+            return (numbers - self.mean) / self.scale
         steps = tf.where(known[:, 1:], numbers[:, 1:] - numbers[:, :-1], 0.0)
         steps = tf.concat([tf.zeros_like(numbers[:, :1]), steps], axis=1)
         return tf.concat([(numbers - self.mean) / self.scale, steps / self.step_scale], axis=-1)

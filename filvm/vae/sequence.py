@@ -85,6 +85,8 @@ class SequenceVAE(VAE):
         units: state size of both GRUs.
         dense_units: of the two dense layers before z, the context and the length.
         context_units: size of the context, the decoder cell's input from z.
+        differences: whether the encoder gets the differences of neighbouring numbers beside the
+            numbers. The report's gets the numbers alone.
         scale, step_scale: divisors inside the model, of positive numbers and of the differences of
             neighbours; each about the size of the largest. With `signed`, the first `fit` (or
             `adapt`) sets mean, scale and step scale of every column.
@@ -143,6 +145,7 @@ class SequenceVAE(VAE):
         units: int = 64,
         dense_units: int = 128,
         context_units: int = 16,
+        differences: bool = True,
         scale: float = 1000.0,
         step_scale: float = 50.0,
         first_sd: float | None = None,
@@ -168,10 +171,12 @@ class SequenceVAE(VAE):
             raise ValueError(f"signed is False with {columns} columns; expected True, or 1 column")
         check_precision()
         if signed:
-            features = ScaledFeatures(dtype=EXACT, name="numbers_and_steps")
+            features = ScaledFeatures(differences, dtype=EXACT, name="numbers_and_steps")
             in_units = InUnits(dtype=EXACT, name="numbers")
         else:
-            features = NumberFeatures(scale, step_scale, dtype=EXACT, name="numbers_and_steps")
+            features = NumberFeatures(
+                scale, step_scale, differences, dtype=EXACT, name="numbers_and_steps"
+            )
             in_units = keras.layers.Rescaling(scale, dtype=EXACT, name="numbers")
         sizes = (max_length, latent_dim, units, dense_units)
         super().__init__(
@@ -198,6 +203,7 @@ class SequenceVAE(VAE):
             "units": units,
             "dense_units": dense_units,
             "context_units": context_units,
+            "differences": differences,
             "scale": scale,
             "step_scale": step_scale,
             "first_sd": first_sd,

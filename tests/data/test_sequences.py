@@ -144,6 +144,12 @@ def test_a_list_may_have_uneven_steps_or_a_single_number():
     assert own.final.tolist() == [11, 8]
 
 
+def test_rows_of_an_array_with_one_column_are_sequences():
+    numbers = make_sequences(6, seed=2, length=(2, 6)).numbers
+    rows = [row[: np.count_nonzero(row)] for row in numbers]
+    np.testing.assert_array_equal(sequences_from_lists(rows, max_length=6).numbers, numbers)
+
+
 def test_indexing_selects_the_same_rows_of_all_arrays():
     sequences = make_sequences(20, seed=3)
     for index in (slice(4, 9), np.array([1, 5]), sequences.step > 25, 3, -1):

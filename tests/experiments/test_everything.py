@@ -90,6 +90,7 @@ def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_pat
     text = (tmp_path / "beyond.md").read_text("utf-8")
     assert "nan" not in text
     assert "| FILVM, draws " in text
+    assert "| numbers   | numbers and differences   |" in text
     for name in ("invertible-mnist", "invertible-mnist-r", "invertible-sequences"):
         assert f"## {name.removeprefix('invertible-')}\n" in text
         of_way_back = trained_runs.run(name).metrics()["way_back"]

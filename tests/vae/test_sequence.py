@@ -86,6 +86,29 @@ def test_the_encoder_stops_at_the_padding_so_a_longer_maximum_changes_nothing():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_without_differences_the_encoder_gets_the_numbers_alone(sequences, signed, tmp_path):
+    vae = SequenceVAE(**SMALL, signed=signed, differences=False)
+    series = (sequences.numbers, sequences.length)
+    vae.adapt(series)
+    features = vae.encoder.get_layer("numbers_and_steps")
+    made = features(vae.sequences_array(series))
+    scaled = (
+        (sequences.numbers - features.mean) / features.scale
+        if signed
+        else (sequences.numbers / features.scale)
+    )
+    inside = np.arange(6) < sequences.length[:, None]
+    np.testing.assert_allclose(
+        made.numpy()[inside], np.asarray(scaled)[inside], rtol=1e-4, atol=1e-5
+    )
+    vae.save(tmp_path / "vae.keras")
+    loaded = keras.models.load_model(tmp_path / "vae.keras")
+    np.testing.assert_allclose(
+        loaded.encode(series)[0], vae.encode(series)[0], rtol=1e-5, atol=1e-6
+    )
+
+
 def test_the_cells_input_is_its_previous_output_and_at_first_minus_one():
     cell = decoder_cell(context_units=3, units=4)
     context = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
