@@ -179,7 +179,8 @@ $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
 	publish export explorer explorer-pictures test test-wheel test-lowest lint benchmark stress clean search-again
 
 STRESS := $(patsubst %,benchmarks/%.py,check_numerics reproducibility fuzz fault_injection)
-PICTURES := benchmarks/explorer.py
+TIMINGS := $(patsubst %,benchmarks/%.py,vae_training flow_fitting flow_inverse thickness scaling \
+	serving_latency growth)
 TESTS_OF_A_WHEEL := tests/data tests/figures tests/flows tests/vae/test_vae.py tests/test_cli.py \
 	tests/test_files.py tests/test_hostile_input.py
 
@@ -264,9 +265,10 @@ lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-benchmark: $(READY) ## every comparison of benchmarks/
-	@set -e; for script in $(filter-out $(STRESS) $(PICTURES),$(wildcard benchmarks/*.py)); do \
-		echo "== $$script"; $(BIN)/python $$script; done
+benchmark: $(READY) ## speed, beside PyTorch and others (installs PyTorch)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[benchmark]'
+	@set -e; for script in $(TIMINGS); do echo "== $$script"; $(BIN)/python $$script; done
 
 stress: $(READY) ## long checks: numbers, reproducibility, fuzzing, kills
 	@set -e; for script in $(STRESS); do echo "== $$script"; $(BIN)/python $$script; done
