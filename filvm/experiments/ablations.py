@@ -5,6 +5,7 @@
     the report's recipe     numbers not scaled      with <amendment> alone
     ours                                            without <amendment>
 
+"Numbers not scaled" is left out where the report's recipe has a scaling of 1.
 A VAE is the same for all variants of a data set. A seed sets the lens, the order of the samples,
 and the choice of samples with side information.
 """
@@ -62,7 +63,7 @@ def variants(reported: ReportRecipe, ours: FilvmRecipe, *, labels: bool) -> dict
         )
     return {
         REPORTED: reported,
-        NOT_SCALED: replace(reported, scaling=1.0),
+        **({NOT_SCALED: replace(reported, scaling=1.0)} if reported.scaling != 1.0 else {}),
         **added,
         OURS: ours,
         **{left_out(name): without(ours, name) for name in names},

@@ -78,7 +78,8 @@ class Change:
 
 def comparisons(variants: Collection[str]) -> list[Comparison]:
     """The comparisons that the variants of a data set allow."""
-    found = [Comparison("scaled numbers", ALONE, NOT_SCALED, REPORTED)]
+    scaled = Comparison("scaled numbers", ALONE, NOT_SCALED, REPORTED)
+    found = [scaled] if NOT_SCALED in variants else []
     for name in AMENDMENTS:
         if alone(name) in variants:
             found.append(Comparison(name, ALONE, REPORTED, alone(name)))

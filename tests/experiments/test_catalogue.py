@@ -133,6 +133,7 @@ def test_an_amendment_alone_is_the_reports_recipe_and_its_weight_in_the_reports_
     assert found["with independence alone"] == replace(reported, independence_weight=5.0)
     assert found["with ordered softmax alone"] == replace(reported, ordered_softmax=True)
     assert found["numbers not scaled"] == replace(reported, scaling=1.0)
+    assert "numbers not scaled" not in variants(found["numbers not scaled"], ours, labels=True)
     assert found["without swap consistency"] == replace(ours, swap_weight=0.0)
 
 
