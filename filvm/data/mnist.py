@@ -164,7 +164,8 @@ def load_mnist(
         retry_download: ask the mirrors even if `source.json` records that the download failed.
 
     Raises:
-        MnistError: a file has the wrong content, or MNIST is required and was not found.
+        MnistError: a file has the wrong content; or MNIST is required, or was used before according
+            to `source.json` in `mnist`, and was not found.
         ValueError: `source.json` in `mnist` is damaged.
     """
     folder = Path(data_dir).expanduser() / "mnist"
@@ -181,7 +182,8 @@ def load_mnist(
             warnings.warn(f"skipped the Keras cache: {error}", stacklevel=2)
     failures: list[str] = []
     record = folder / "source.json"  # spares later commands the wait for unreachable mirrors
-    sample_recorded = record.is_file() and read_json(record).get("source") == SAMPLE_SOURCE
+    recorded = read_json(record) if record.is_file() else {}
+    sample_recorded = recorded.get("source") == SAMPLE_SOURCE
     searched = retry_download or require_mnist or not sample_recorded
     if searched:
         failures = download(folder, mirrors=mirrors, timeout=timeout)
@@ -192,6 +194,12 @@ def load_mnist(
         raise MnistError(
             f"MNIST is required and was not found ({'; '.join(failures)}): put {names} into "
             f"{folder}, or set FILVM_MNIST_DIR to a folder that has them"
+        )
+    if recorded and not sample_recorded:
+        raise MnistError(
+            f"{record} says that MNIST was used here (found in {recorded.get('origin')}), which "
+            f"is not found now ({'; '.join(failures)}): make it available again; to continue with "
+            "a sample of 5,000 digits, delete this file first"
         )
     digits = load_sample()
     if not sample_recorded:

@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 DIGIT_COLOURS = color_sequences[
     "petroff10"
 ]  # Petroff 2021, arXiv 2107.02270: distinct for all readers
-LIMIT = 3.5  # 99.95 % of the prior N(0, 1) lies within
+LIMIT = 3.5  # 99.95 % of the prior N(0, 1) lies within; more where samples lie farther out
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,10 @@ def _scatter(axis: Axes, cloud: Cloud, order: np.ndarray, **colour: object) -> N
         rasterized=True,
         **colour,
     )
-    axis.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), aspect="equal")
-    axis.set(xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+    farthest = np.quantile(np.abs([cloud.x, cloud.y]), 0.998)
+    limit = max(LIMIT, 1.1 * float(farthest))
+    ticks = [tick for tick in (-4, -2, 0, 2, 4) if abs(tick) < limit]
+    axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=ticks, yticks=ticks, aspect="equal")
     axis.tick_params(labelsize=7, length=2)
     axis.spines[["top", "right"]].set_visible(False)
 

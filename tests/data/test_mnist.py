@@ -282,6 +282,19 @@ def test_a_damaged_record_is_named(digits, tmp_path):
         load_mnist(tmp_path, mirrors=[])
 
 
+def test_the_sample_does_not_take_the_place_of_mnist_that_was_used_before(digits, tmp_path):
+    record = tmp_path / "mnist" / "source.json"
+    record.parent.mkdir()
+    record.write_text(json.dumps({"source": "MNIST", "origin": "FILVM_MNIST_DIR"}))
+    before = record.stat().st_mtime_ns
+    with pytest.raises(MnistError, match=r"found in FILVM_MNIST_DIR.*make it available again"):
+        load_mnist(tmp_path, mirrors=[])
+    assert record.stat().st_mtime_ns == before
+    record.unlink()
+    with pytest.warns(UserWarning, match="built-in sample"):
+        assert load_mnist(tmp_path, mirrors=[]).is_sample
+
+
 def test_the_record_names_the_data(digits, tmp_path):
     with pytest.warns(UserWarning, match="built-in sample"):
         load_mnist(tmp_path, mirrors=[])
