@@ -241,6 +241,7 @@ ABLATION_STUDIES = {
         },
         divisor=3,
         changes={"test_limit": 5_000},
+        task="mnist-ablations",
     ),
     "mnist-r": AblationStudy(
         "MNIST-R",
@@ -248,6 +249,7 @@ ABLATION_STUDIES = {
         variants(ROTATED_REPORT, ROTATED, labels=True),
         divisor=6,
         changes={"train_limit": 20_000, "batch_size": 256, "test_limit": 5_000},
+        task="mnist-r-ablations",
     ),
     "sequences": AblationStudy(
         "sequences, start and step",

@@ -168,6 +168,7 @@ class DigitTask:
     load: Callable[[Workspace], Digits]
     measured: tuple[str, ...] = ()  # attributes that a distortion changes: measured again
     turn: float = 12.0  # largest angle of a distortion, degrees
+    sweeps: bool = True  # whether sweeps and the variety of requested digits are measured, too
 
     def training_samples(self, run: Run, vae: VAE, recipe: Recipe) -> tuple[Samples, Samples]:
         run.mnist()  # records which digits the run is trained on
@@ -244,18 +245,22 @@ class DigitTask:
             the same with z*_0 of real samples that are read as this digit, not at its one place.
             `diversity`: both against real test images, beside real training images and their
             reconstructions by the VAE, which show what can be reached. `digits_in_sweeps`: how
-            many digits appear while z*_0 runs over its own range.
+            many digits appear while z*_0 runs over its own range. Without `sweeps`, `on_request`
+            alone.
         """
         lens, read_digit = model.lens, partial(predict_digit, oracle)
         count, places = max(len(images) // 10, 1), lens.coordinate("digit", np.arange(10))
         requests = digit_requests(places, lens.latent_dim, num_per_digit=count)
         asked = model.decode(requests.reshape(-1, lens.latent_dim))
+        found = {"on_request": requested_digits(asked, read_digit, 10).summary()}
+        if not self.sweeps:
+            return found
         varied = [model.sample(count, digit=k, like=z_star, seed=k) for k in range(10)]
         rows = swept_samples(labels)
         real = [images[of_digit] for of_digit in samples_of_each_digit(labels, most=DIVERSE)]
         others = self._training_images_by_digit(workspace, len(real[0]))
         return {
-            "on_request": requested_digits(asked, read_digit, 10).summary(),
+            **found,
             "varied_requests": requested_digits(np.concatenate(varied), read_digit, 10).summary(),
             "diversity": diversity_by_class(
                 partial(digit_features, oracle),
@@ -328,12 +333,7 @@ class MnistTask(DigitTask):
         lens, labels, oracle = model.lens, known["digit"], workspace.run(self.oracle).model()
         read_digit = partial(predict_digit, oracle)
         places = lens.coordinate("digit", np.arange(10))
-        values = SWEEP * lens.directions()[1]
-        origin = traverse(np.zeros((1, lens.latent_dim)), 0, places).swapaxes(0, 1)
         judges = stroke_thickness, read_digit
-        from_origin = sweep_samples(model.decode, *judges, origin, values)
-        rows = swept_samples(labels)
-        sweep = sweep_samples(model.decode, *judges, z_star[rows], values)
         changed = change_digit(
             model.decode,
             *judges,
@@ -342,12 +342,18 @@ class MnistTask(DigitTask):
             known["thickness"],
             places,
         )
-        return {
+        found = {
             **self.asked_digits(workspace, model, oracle, images, labels, z_star),
-            "thickness_sweep": sweep.summary(),
-            "thickness_sweep_from_origin": from_origin.summary(),
             "changed_digit": changed.summary(),
         }
+        if self.sweeps:
+            origin = traverse(np.zeros((1, lens.latent_dim)), 0, places).swapaxes(0, 1)
+            values = SWEEP * lens.directions()[1]
+            starts = {"": z_star[swept_samples(labels)], "_from_origin": origin}
+            for suffix, rests in starts.items():
+                sweep = sweep_samples(model.decode, *judges, rests, values)
+                found[f"thickness_sweep{suffix}"] = sweep.summary()
+        return found
 
 
 def swept_samples(labels: np.ndarray) -> np.ndarray:
@@ -387,20 +393,22 @@ class RotatedTask(DigitTask):
         )
         others = other_classes(known["digit"], 10)
         changed = change_digit(model.decode, *judges, z_star, others, known["rotation"], places)
-        swept = z_star[swept_samples(known["digit"])]
-        sweep = sweep_samples(model.decode, *judges, swept, places_of_angles)
-        sweep_error = float(np.median(np.abs(sweep.measured - ASKED_ANGLES)))
+        manipulation = {
+            **self.asked_digits(run.workspace, model, oracle, x, known["digit"], z_star),
+            "on_request": asked.summary(),
+            "changed_digit": changed.summary(),
+        }
+        if self.sweeps:
+            swept = z_star[swept_samples(known["digit"])]
+            sweep = sweep_samples(model.decode, *judges, swept, places_of_angles)
+            error = float(np.median(np.abs(sweep.measured - ASKED_ANGLES)))
+            manipulation["rotation_sweep"] = {**sweep.summary(), "median_absolute_error": error}
         angles = known["rotation"].astype(np.float32)
         known = {"digit": known["digit"], "rotation": angles}
         return LensMetrics(
             test,
             run.training_seconds(),
-            {
-                **self.asked_digits(run.workspace, model, oracle, x, known["digit"], z_star),
-                "on_request": asked.summary(),
-                "rotation_sweep": {**sweep.summary(), "median_absolute_error": sweep_error},
-                "changed_digit": changed.summary(),
-            },
+            manipulation,
             round_trip_report(model, z, known, {"rotation": -angles}),
         )
 

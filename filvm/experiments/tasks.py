@@ -12,6 +12,7 @@ All measures are taken on test data, with side information withheld.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from filvm.data import MORPHOMETRICS
@@ -47,9 +48,13 @@ class Task(Protocol):
     def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics: ...
 
 
+MNIST = MnistTask("vae-mnist", "oracles-mnist", MNIST_ATTRIBUTES, mnist, ("thickness",))
+ROTATED = RotatedTask("vae-mnist-r", "oracles-mnist-r", ROTATED_ATTRIBUTES, mnist_r, turn=0.0)
 TASKS: dict[str, Task] = {
-    "mnist": MnistTask("vae-mnist", "oracles-mnist", MNIST_ATTRIBUTES, mnist, ("thickness",)),
-    "mnist-r": RotatedTask("vae-mnist-r", "oracles-mnist-r", ROTATED_ATTRIBUTES, mnist_r, turn=0.0),
+    "mnist": MNIST,
+    "mnist-ablations": replace(MNIST, sweeps=False),
+    "mnist-r": ROTATED,
+    "mnist-r-ablations": replace(ROTATED, sweeps=False),
     "sequences": SequenceTask(("start", "step", "length")),
     "sequences-start-step": SequenceTask(("start", "step")),
     "morpho": MorphoTask("vae-mnist-16", "oracles-mnist", MORPHO_ATTRIBUTES, morpho, MORPHOMETRICS),
