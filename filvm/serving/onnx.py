@@ -13,7 +13,9 @@ The graphs of a VAE of texts take and return numbers of tokens (`filvm.serving.t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +117,10 @@ def convert(function: Signature, *, bits: int = 32, outputs: Sequence[str] = ())
             if key in (outputs or found)
         }
 
-    graph, _ = tf2onnx.convert.from_function(
-        tf.function(named, input_signature=inputs), input_signature=inputs, opset=OPSET
-    )
+    with _without_rewriter_notes():
+        graph, _ = tf2onnx.convert.from_function(
+            tf.function(named, input_signature=inputs), input_signature=inputs, opset=OPSET
+        )
     _store_in_fewer_bytes(graph.graph, bits)
     return graph
 
@@ -125,6 +128,21 @@ def convert(function: Signature, *, bits: int = 32, outputs: Sequence[str] = ())
 def output_name(name: str, inputs: Mapping[str, Any]) -> str:
     """The name of an output in an ONNX graph with these inputs."""
     return f"{name}_out" if name in inputs else name
+
+
+@contextmanager
+def _without_rewriter_notes() -> Iterator[None]:
+    """Without tf2onnx' note at every matrix product that it leaves as it is."""
+    root = logging.getLogger()
+
+    def another(record: logging.LogRecord) -> bool:
+        return "Gemm rewriter" not in record.getMessage()
+
+    root.addFilter(another)
+    try:
+        yield
+    finally:
+        root.removeFilter(another)
 
 
 def _tf2onnx() -> Any:
