@@ -143,8 +143,9 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 def _png(pictures: Sequence[np.ndarray]) -> bytes:
-    """Pictures side by side, or one below the other if they are too wide, as PNG."""
-    side_by_side = sum(picture.shape[1] for picture in pictures) <= WIDEST
+    """Pictures side by side as PNG; one below the other, if they are flat and a row is too wide."""
+    flat = all(picture.shape[1] > picture.shape[0] for picture in pictures)
+    side_by_side = not flat or sum(picture.shape[1] for picture in pictures) <= WIDEST
     across = 0 if side_by_side else 1  # the axis along which all get the same size
     size = max(picture.shape[across] for picture in pictures)
     padded = []

@@ -227,6 +227,9 @@ def test_sliders_draw_the_picture_again_and_without_them_there_are_five(shown, m
 def test_a_strip_that_would_be_too_wide_is_a_column(shown):
     with_sliders(lambda x: Figure(figsize=(8, 1), dpi=50), x=(0.0, 1.0, 0.5))
     assert imread(io.BytesIO(shown[0].data)).shape == (500, 800, 4)
+    shown.clear()
+    with_sliders(lambda x: Figure(figsize=(6, 6), dpi=50), x=(0.0, 1.0, 0.5))  # not flat
+    assert imread(io.BytesIO(shown[0].data)).shape == (600, 3000, 4)
 
 
 def test_a_curve_has_a_point_for_every_epoch_and_a_line_for_every_label(shown):
