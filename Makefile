@@ -13,6 +13,8 @@ RUNS := runs/$(PROFILE)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt --editable
 
 # Two steps run in parallel unless -j is given. Each step gets its share of the cores: more threads
 # than cores slow each other down.
@@ -88,8 +90,7 @@ $(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report \
 	invertible-sequences $(filter ablations/sequences/%,$(ABLATIONS))): \
 	$(RUNS)/vae-sequences/.done
 $(RUNS)/filvm-mnist-morpho/.done: $(RUNS)/vae-mnist-16/.done $(MORPHOMETRICS)
-$(RUNS)/vae-words/.done:
-$(RUNS)/vae-sequences-plain/.done:
+$(call done,vae-words vae-sequences-plain):
 $(call done,filvm-words invertible-words): $(RUNS)/vae-words/.done
 
 # --- The figures and tables -------------------------------------------------------------------
@@ -197,8 +198,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@exec 9< Makefile; $(PYTHON) -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2> /dev/null \
 		|| { echo "another make is setting up $(VENV): wait for it, or stop it"; exit 2; }; set -ex; \
 	$(PYTHON) -m venv --clear $(VENV); \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev,notebooks,serving,tensorboard,text,onnx]'
+	$(INSTALL) '.[dev,notebooks,serving,tensorboard,text,onnx]'
 	@touch $@
 
 # make starts steps in this order: Figure 3, then the longest chains of trainings.
@@ -231,8 +231,7 @@ export: $(call done,$(SERVED)) ## trained models for TensorFlow Serving, checked
 explorer: $(RUNS)/explorer/explorer.json ## a page that runs the models in a browser; `filvm explore` opens it
 
 explorer-pictures: $(RUNS)/explorer/explorer.json ## pictures of its views into docs/, and its speed (needs Chromium)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[browser]'
+	$(INSTALL) '.[browser]'
 	$(BIN)/python benchmarks/explorer.py $(RUNS)/explorer
 
 test: $(READY) ## the tests
@@ -266,8 +265,7 @@ lint: $(READY) ## ruff: lint and format
 	$(BIN)/ruff format --check .
 
 benchmark: $(READY) ## speed, beside PyTorch and others (installs PyTorch)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[benchmark]'
+	$(INSTALL) '.[benchmark]'
 	@set -e; for script in $(TIMINGS); do echo "== $$script"; $(BIN)/python $$script; done
 
 stress: $(READY) ## long checks: numbers, reproducibility, fuzzing, kills

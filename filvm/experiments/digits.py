@@ -222,7 +222,7 @@ class DigitTask:
                 attributes[name].append(new.astype(values.dtype))
         return np.concatenate(parts), {n: np.concatenate(v) for n, v in attributes.items()}
 
-    def asked_digits(
+    def variety(
         self,
         workspace: Workspace,
         model: LensPipeline,
@@ -230,8 +230,9 @@ class DigitTask:
         images: np.ndarray,
         labels: np.ndarray,
         z_star: np.ndarray,
+        asked: np.ndarray,
     ) -> dict[str, Any]:
-        """Measures of digits that z*_0 makes, as the oracle reads them.
+        """How varied the digits are that z*_0 makes, as the oracle sees them.
 
         Args:
             workspace: has the training images.
@@ -239,28 +240,21 @@ class DigitTask:
             oracle: of the task.
             images: real test images, float32 [n, 28, 28, 1].
             labels, z_star: of these images, [n] and [n, d].
+            asked: requested digits, of `requested_images`.
 
         Returns:
-            `on_request`: the agreement, where the other dimensions are drawn. `varied_requests`:
-            the same with z*_0 of real samples that are read as this digit, not at its one place.
-            `diversity`: both against real test images, beside real training images and their
-            reconstructions by the VAE, which show what can be reached. `digits_in_sweeps`: how
-            many digits appear while z*_0 runs over its own range. Without `sweeps`, `on_request`
-            alone.
+            `varied_requests`: the agreement with z*_0 of real samples that are read as the
+            requested digit, not at its one place. `diversity`: these and `asked` against real test
+            images, beside real training images and their reconstructions by the VAE, which show
+            what can be reached. `digits_in_sweeps`: how many digits appear while z*_0 runs over
+            its own range.
         """
-        lens, read_digit = model.lens, partial(predict_digit, oracle)
-        count, places = max(len(images) // 10, 1), lens.coordinate("digit", np.arange(10))
-        requests = digit_requests(places, lens.latent_dim, num_per_digit=count)
-        asked = model.decode(requests.reshape(-1, lens.latent_dim))
-        found = {"on_request": requested_digits(asked, read_digit, 10).summary()}
-        if not self.sweeps:
-            return found
+        read_digit, count = partial(predict_digit, oracle), len(asked) // 10
         varied = [model.sample(count, digit=k, like=z_star, seed=k) for k in range(10)]
         rows = swept_samples(labels)
         real = [images[of_digit] for of_digit in samples_of_each_digit(labels, most=DIVERSE)]
         others = self._training_images_by_digit(workspace, len(real[0]))
         return {
-            **found,
             "varied_requests": requested_digits(np.concatenate(varied), read_digit, 10).summary(),
             "diversity": diversity_by_class(
                 partial(digit_features, oracle),
@@ -342,11 +336,13 @@ class MnistTask(DigitTask):
             known["thickness"],
             places,
         )
+        asked = requested_images(model, len(images) // 10)
         found = {
-            **self.asked_digits(workspace, model, oracle, images, labels, z_star),
+            "on_request": requested_digits(asked, read_digit, 10).summary(),
             "changed_digit": changed.summary(),
         }
         if self.sweeps:
+            found |= self.variety(workspace, model, oracle, images, labels, z_star, asked)
             origin = traverse(np.zeros((1, lens.latent_dim)), 0, places).swapaxes(0, 1)
             values = SWEEP * lens.directions()[1]
             starts = {"": z_star[swept_samples(labels)], "_from_origin": origin}
@@ -354,6 +350,14 @@ class MnistTask(DigitTask):
                 sweep = sweep_samples(model.decode, *judges, rests, values)
                 found[f"thickness_sweep{suffix}"] = sweep.summary()
         return found
+
+
+def requested_images(model: LensPipeline, num_per_digit: int) -> np.ndarray:
+    """Images of every digit at its place on z*_0, the rest drawn: float32 [10 * n, 28, 28, 1]."""
+    lens = model.lens
+    places = lens.coordinate("digit", np.arange(10))
+    requests = digit_requests(places, lens.latent_dim, num_per_digit=max(num_per_digit, 1))
+    return model.decode(requests.reshape(-1, lens.latent_dim))
 
 
 def swept_samples(labels: np.ndarray) -> np.ndarray:
@@ -393,12 +397,17 @@ class RotatedTask(DigitTask):
         )
         others = other_classes(known["digit"], 10)
         changed = change_digit(model.decode, *judges, z_star, others, known["rotation"], places)
-        manipulation = {
-            **self.asked_digits(run.workspace, model, oracle, x, known["digit"], z_star),
-            "on_request": asked.summary(),
-            "changed_digit": changed.summary(),
-        }
+        manipulation = {"on_request": asked.summary(), "changed_digit": changed.summary()}
         if self.sweeps:
+            manipulation |= self.variety(
+                run.workspace,
+                model,
+                oracle,
+                x,
+                known["digit"],
+                z_star,
+                requested_images(model, len(x) // 10),
+            )
             swept = z_star[swept_samples(known["digit"])]
             sweep = sweep_samples(model.decode, *judges, swept, places_of_angles)
             error = float(np.median(np.abs(sweep.measured - ASKED_ANGLES)))

@@ -58,12 +58,12 @@ ENCODERS = {  # the input of the encoder -> experiment
     "numbers": "vae-sequences-plain",
     "numbers and differences": "vae-sequences",
 }
-RECONSTRUCTED = {  # what a sequence VAE keeps -> its path through the metrics, format
-    "mean absolute error per number": ("test.mean_absolute_error", ".3f"),
-    "length exact": ("test.length_exact", ".4f"),
-    "median step exact, rounded": ("test.median_step_exact", ".4f"),
-    "whole sequence exact, rounded": ("test.whole_exact", ".3f"),
-    "KL term, nats": ("test.kl", ".1f"),
+RECONSTRUCTED = {  # what a sequence VAE keeps, its path through the metrics -> format
+    ("mean absolute error per number", "test.mean_absolute_error"): ".3f",
+    ("length exact", "test.length_exact"): ".4f",
+    ("median step exact, rounded", "test.median_step_exact"): ".4f",
+    ("whole sequence exact, rounded", "test.whole_exact"): ".3f",
+    ("KL term, nats", "test.kl"): ".1f",
 }
 VARIETY = {
     "requested digits: recall of real ones in the oracle's features": (
@@ -177,26 +177,26 @@ def comparison_table(task: str, metrics: Mapping[str, Any]) -> pd.DataFrame:
         **dict.fromkeys(ERRORS.items(), ".1e"),
         ("seconds of training", "training_seconds"): ".0f",
     }
+    return columns_of(metrics, forms, f" on {task}")
+
+
+def columns_of(
+    metrics: Mapping[str, Any], forms: Mapping[tuple[str, str], str], where: str = ""
+) -> pd.DataFrame:
+    """Values of metrics as text: a row for each of `forms`, a column for each of `metrics`.
+
+    Args:
+        metrics: by the column's title.
+        forms: (the row's title, path through the metrics) -> format.
+        where: follows the column's title where a value is missing.
+    """
     return pd.DataFrame(
         {
-            lens: {
-                what: text_of(value_at(measured, path, f"{lens} on {task}"), form)
+            title: {
+                what: text_of(value_at(measured, path, f"{title}{where}"), form)
                 for (what, path), form in forms.items()
             }
-            for lens, measured in metrics.items()
-        }
-    )
-
-
-def encoders_table(metrics: Mapping[str, Any]) -> pd.DataFrame:
-    """What the sequence VAEs keep, a column for each input; `metrics` by the input's name."""
-    return pd.DataFrame(
-        {
-            given: {
-                what: text_of(value_at(measured, path, ENCODERS[given]), form)
-                for what, (path, form) in RECONSTRUCTED.items()
-            }
-            for given, measured in metrics.items()
+            for title, measured in metrics.items()
         }
     )
 
@@ -229,7 +229,7 @@ def beyond_markdown(workspace: Workspace) -> str:
             parts.append(WORDS_LIMITS)
         if task == "sequences":
             measured = {given: workspace.run(name).metrics() for given, name in ENCODERS.items()}
-            table = markdown_table(encoders_table(measured), index=True)
+            table = markdown_table(columns_of(measured, RECONSTRUCTED), index=True)
             parts.append(f"{ENCODERS_INTRODUCTION}{table}\n\n")
     test = workspace.run("filvm-mnist-morpho").metrics()["test"]
     parts += [MORPHO_INTRODUCTION, markdown_table(morpho_table(test), index=True), "\n"]
