@@ -40,9 +40,11 @@ notebooks = $(patsubst %,$(RUNS)/notebooks/%.ipynb,$(1))
 # --- The data ---------------------------------------------------------------------------------
 
 MNIST := $(DATA)/mnist/source.json
-MNIST_R := $(DATA)/mnist_r/made.json
-THICKNESS := $(DATA)/mnist/thickness.csv
-MORPHOMETRICS := $(DATA)/mnist/morphometrics.csv
+# The quick profile derives data from the first digits only.
+DERIVED := $(DATA)$(if $(filter quick,$(PROFILE)),/quick)
+MNIST_R := $(DERIVED)/mnist_r/made.json
+THICKNESS := $(DERIVED)/mnist/thickness.csv
+MORPHOMETRICS := $(DERIVED)/mnist/morphometrics.csv
 
 $(MNIST_R) $(THICKNESS) $(MORPHOMETRICS): $(MNIST)
 
@@ -148,9 +150,9 @@ $(RUNS)/notebooks/11_words.ipynb: $(call done,vae-words invertible-words)
 $(MNIST): | $(READY)
 	@$(FILVM) data mnist --data $(DATA) $(REQUIRE)
 $(MNIST_R): | $(READY)
-	@$(FILVM) data mnist-r --data $(DATA) $(REQUIRE) && touch $@
-$(DATA)/mnist/%.csv: | $(READY)
-	@$(FILVM) data $* --data $(DATA) $(REQUIRE) && touch $@
+	@$(FILVM) data mnist-r --profile $(PROFILE) --data $(DATA) $(REQUIRE) && touch $@
+$(DERIVED)/mnist/%.csv: | $(READY)
+	@$(FILVM) data $* --profile $(PROFILE) --data $(DATA) $(REQUIRE) && touch $@
 # With one thread for operations, too, sums have a fixed order.
 $(RUNS)/ablations/%: export TF_NUM_INTEROP_THREADS = 1
 $(RUNS)/%/.done: | $(READY)
@@ -171,7 +173,7 @@ $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
 	@$(FILVM) notebooks $* $(WHERE)
 
 # Every file appears complete or not at all: make need not delete it after an interruption.
-.PRECIOUS: $(DATA)/mnist/%.csv $(RUNS)/%/.done $(RUNS)/figures/%.png $(RUNS)/notebooks/%.ipynb \
+.PRECIOUS: $(DERIVED)/mnist/%.csv $(RUNS)/%/.done $(RUNS)/figures/%.png $(RUNS)/notebooks/%.ipynb \
 	$(MNIST) $(MNIST_R) $(RUNS)/RESULTS.md $(RUNS)/ablations/ablations.md $(RUNS)/beyond/beyond.md
 
 # --- The targets ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from filvm.cli import main
@@ -99,7 +100,8 @@ def few_digits(monkeypatch):
         np.arange(30, dtype=np.uint8) % 10,
     )
     digits = mnist.Mnist(images[:20], labels[:20], images[20:], labels[20:], "a source", "here")
-    monkeypatch.setattr("filvm.data.load_mnist", lambda *args, **kwargs: digits)
+    for module in ("filvm.data", "filvm.runs.workspace"):
+        monkeypatch.setattr(f"{module}.load_mnist", lambda *args, **kwargs: digits)
 
 
 @pytest.mark.usefixtures("few_digits")
@@ -108,6 +110,17 @@ def test_derived_data_are_made_on_request(tmp_path):
     assert len((tmp_path / "mnist" / "thickness.csv").read_text().splitlines()) == 2 + 30
     assert np.load(tmp_path / "mnist_r" / "test_images.npy", mmap_mode="r").shape == (80, 28, 28)
     assert not (tmp_path / "mnist" / "source.json").exists()  # `filvm data mnist` writes it
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_the_quick_profile_derives_data_from_the_first_digits(tmp_path, monkeypatch):
+    monkeypatch.setattr("filvm.runs.workspace.QUICK_DIGITS", (8, 4))
+    arguments = ["--profile", "quick", "--data", str(tmp_path)]
+    assert main(["data", "mnist-r", "thickness", *arguments]) == 0
+    table = pd.read_csv(tmp_path / "quick" / "mnist" / "thickness.csv", comment="#")
+    assert table["split"].value_counts().to_dict() == {"train": 8, "test": 4}
+    images = np.load(tmp_path / "quick" / "mnist_r" / "train_images.npy", mmap_mode="r")
+    assert images.shape == (64, 28, 28)
 
 
 @pytest.mark.usefixtures("few_digits")

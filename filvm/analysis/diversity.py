@@ -69,12 +69,17 @@ def diversity_by_class(
     """
     count = min(most, *(len(part) for sets in (real, *compared.values()) for part in sets))
     neighbours = max(1, min(NEIGHBOURS, count - 1))  # of short profiles, with few images
-    reference = [features(part[:count]) for part in real]
+
+    def of_classes(parts: Sequence[np.ndarray]) -> np.ndarray:
+        together = features(np.concatenate([part[:count] for part in parts]))  # in full batches
+        return together.reshape(len(parts), count, -1)
+
+    reference = of_classes(real)
     found: dict[str, float] = {}
     for name, sets in compared.items():
         pairs = [
-            precision_and_recall(known, features(part[:count]), neighbours)
-            for known, part in zip(reference, sets, strict=True)
+            precision_and_recall(known, made, neighbours)
+            for known, made in zip(reference, of_classes(sets), strict=True)
         ]
         precision, recall = np.mean(pairs, axis=0)
         found |= {f"{name}_precision": float(precision), f"{name}_recall": float(recall)}

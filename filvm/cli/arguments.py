@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(command=f"{module}.{name}_command")
         return command.add_argument
 
-    argument = add("runs", "data", "find or download MNIST, and derive data from it", data)
+    argument = add("runs", "data", "find or download MNIST, and derive data from it", data, profile)
     argument(
         "what",
         nargs="*",

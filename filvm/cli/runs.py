@@ -45,21 +45,22 @@ def chosen(what: str, names: list[str], known: list[str]) -> list[str]:
 
 
 def data_command(arguments: argparse.Namespace) -> None:
+    workspace = Workspace(
+        arguments.profile, data=arguments.data, require_mnist=arguments.require_mnist
+    )
     derived = {
-        "thickness": data.load_thickness,
-        "mnist-r": data.load_rotated_mnist,
-        "morphometrics": data.load_morphometrics,
+        "thickness": workspace.thickness,
+        "mnist-r": workspace.rotated_mnist,
+        "morphometrics": workspace.morphometrics,
     }
     for name in chosen("data", arguments.what, ["mnist", *derived]):
         with timed(name):
-            digits = data.load_mnist(
-                arguments.data,
-                require_mnist=arguments.require_mnist,
-                retry_download=name == "mnist",
-            )
             if name in derived:
-                derived[name](digits, arguments.data)
+                derived[name]()
                 continue
+            digits = data.load_mnist(
+                arguments.data, require_mnist=arguments.require_mnist, retry_download=True
+            )
             _record_source(digits, arguments.data / "mnist" / "source.json")
             if not digits.is_sample:  # a warning has said so
                 print(

@@ -14,7 +14,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
@@ -107,6 +107,12 @@ class Mnist:
     def is_sample(self) -> bool:
         """Whether these are the 5,000 digits of the built-in sample."""
         return self.source != "MNIST"
+
+    def first(self, train: int, test: int) -> Mnist:
+        """The first `train` training digits and the first `test` test digits, or all there are."""
+        counts = {"train_images": train, "train_labels": train}
+        counts |= {"test_images": test, "test_labels": test}
+        return replace(self, **{name: getattr(self, name)[:n] for name, n in counts.items()})
 
     def training_split(self, validation: int, train_limit: int = 0) -> tuple[slice, slice]:
         """Rows to train on and rows to validate on; see `filvm.data.splits.training_split`."""

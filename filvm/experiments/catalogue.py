@@ -85,14 +85,14 @@ ON_MNIST = LensPlan(
     "mnist",
     ("vae-mnist", "oracles-mnist"),
     ("thickness",),
-    quick={**SHORT, "train_limit": 20_000, "validation": 2_000},
+    quick={**SHORT, "validation": 2_000},
     smoke={"train_limit": 512, "validation": 128},
 )
 ON_ROTATED = LensPlan(
     "mnist-r",
     ("vae-mnist-r", "oracles-mnist-r"),
     ("mnist-r",),
-    quick={**SHORT, "batch_size": 256, "train_limit": 20_000, "validation": 250},
+    quick={**SHORT, "batch_size": 256, "validation": 250},
     smoke={"train_limit": 64, "validation": 16},
 )
 ON_SEQUENCES = LensPlan(
@@ -157,7 +157,7 @@ FLOW_DENSITY = experiment(
         "quick": FlowSettings(
             lengths=(2, 8, 32),
             restarts=4,
-            steps=800,
+            steps=750,  # three calls of one compiled loop
             annealing_steps=400,
             other_length=4,
             other_restarts=2,

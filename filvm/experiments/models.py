@@ -15,7 +15,7 @@ from filvm.experiments.settings import (
 # VAEs of images. Of rotated digits, every pass shows 8 rotations of each.
 
 MNIST_VAE = ImageVaeSettings()
-SHORT_VAE = {"steps": 800, "epochs": 2, "train_limit": 20_000, "test_limit": 5_000}
+SHORT_VAE = {"steps": 800, "epochs": 2, "test_limit": 4_000}
 MNIST_VAES = {
     "full": MNIST_VAE,
     # Of 4,000 digits a VAE learns the thickness better at this rate than at a higher one.
@@ -86,7 +86,7 @@ TEXT_VAES = {
 ORACLE = OracleSettings()
 ORACLES = {
     "full": ORACLE,
-    "quick": replace(ORACLE, steps=500, epochs=1, train_limit=30_000, validation=2_000),
+    "quick": replace(ORACLE, steps=500, epochs=1, validation=2_000),
     "smoke": replace(ORACLE, steps=8, epochs=2, train_limit=512, validation=128, test_limit=500),
 }
 ROTATED_ORACLE = OracleSettings(
@@ -94,7 +94,7 @@ ROTATED_ORACLE = OracleSettings(
 )
 ROTATED_ORACLES = {
     "full": ROTATED_ORACLE,
-    "quick": replace(ROTATED_ORACLE, steps=600, epochs=1, train_limit=20_000, test_limit=5_000),
+    "quick": replace(ROTATED_ORACLE, steps=600, epochs=1, validation=250, test_limit=4_000),
     "smoke": replace(
         ROTATED_ORACLE, steps=8, epochs=2, train_limit=128, validation=32, test_limit=400
     ),

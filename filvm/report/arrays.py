@@ -55,12 +55,12 @@ Arrays = dict[str, np.ndarray]
 def mnist_with_thickness(workspace: Workspace) -> tuple[Mnist, np.ndarray]:
     """MNIST as filvm-mnist was made from it, and the test digits' stroke thickness, px [n]."""
     digits = workspace.run("filvm-mnist").mnist()
-    return digits, load_thickness(digits, workspace.data).test
+    return digits, load_thickness(digits, workspace.derived).test
 
 
 def rotated_digits(workspace: Workspace) -> RotatedMnist:
     """MNIST-R as vae-mnist-r was made from it."""
-    return load_rotated_mnist(workspace.run("vae-mnist-r").mnist(), workspace.data)
+    return load_rotated_mnist(workspace.run("vae-mnist-r").mnist(), workspace.derived)
 
 
 def first_of_each_digit(labels: np.ndarray) -> list[int]:
@@ -327,7 +327,7 @@ def traversals(workspace: Workspace, sample: int = 0, steps: int = 9) -> dict[st
     """
     run = workspace.run("filvm-mnist-morpho")
     digits = run.mnist()
-    known, known_test = load_morphometrics(digits, workspace.data)
+    known, known_test = load_morphometrics(digits, workspace.derived)
     table = pd.DataFrame(known)
     slopes = table.cov() / table.var()  # slopes.loc[other, name]: of other upon name
     own = pd.Series({name: values[sample] for name, values in known_test.items()})

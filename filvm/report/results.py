@@ -17,7 +17,7 @@ from filvm.files import write_text
 from filvm.report.claims import VERDICTS, claims_table
 from filvm.report.registry import sample_note
 from filvm.report.tables import markdown_table, text_of, value_at
-from filvm.runs.workspace import Workspace
+from filvm.runs.workspace import QUICK_DIGITS, Workspace
 
 INTRODUCTION = """# Results, profile `{profile}`
 
@@ -25,6 +25,9 @@ The values that the report (Nickerson, *Interpretable dimensionality reduction f
 and unstructured data*) gives, and those that this package measured on held-out data. `surpassed`:
 ours is better than the report's; `not reached`: it is not. The sign of an axis is a convention, so
 Spearman's correlations are along the direction in which a number rises on its own dimension.
+"""
+
+QUICK = """The quick profile uses the first {:,} training and the first {:,} test digits of MNIST.
 """
 
 
@@ -60,6 +63,8 @@ def results_table(workspace: Workspace, name: str) -> pd.DataFrame:
 def results_markdown(workspace: Workspace) -> str:
     """The tables of all experiments that are complete, and the claims, as a Markdown page."""
     parts = [INTRODUCTION.format(profile=workspace.profile)]
+    if workspace.profile == "quick":
+        parts.append(QUICK.format(*QUICK_DIGITS))
     with_rows = set(results_rows()["experiment"])
     for name in EXPERIMENTS:
         if name in with_rows and workspace.run(name).digest() is not None:
