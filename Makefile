@@ -76,6 +76,10 @@ ablations_of = $(patsubst %,ablations/$(1)/%/seed-$(2),$(ABLATED_$(1)))
 # All variants of a seed come before the next seed: a table needs one seed of each.
 ABLATIONS := $(foreach seed,0 1 2,$(foreach data,mnist mnist-r sequences, \
 	$(call ablations_of,$(data),$(seed))))
+# The lenses of docs/beyond.md with two other seeds: seeds/<experiment>/seed-<seed>.
+COMPARED := filvm-mnist-report filvm-mnist invertible-mnist \
+	filvm-mnist-r-report filvm-mnist-r invertible-mnist-r \
+	filvm-sequences invertible-sequences filvm-words invertible-words
 EXPLORED := vae-mnist filvm-mnist invertible-mnist oracles-mnist vae-mnist-r filvm-mnist-r \
 	oracles-mnist-r vae-sequences filvm-sequences vae-words filvm-words
 SERVED := $(filter vae-% ilvm-% filvm-%,$(REPORT))
@@ -92,6 +96,8 @@ $(call done,filvm-sequences filvm-sequences-start-step filvm-sequences-report \
 	invertible-sequences $(filter ablations/sequences/%,$(ABLATIONS))): \
 	$(RUNS)/vae-sequences/.done
 $(RUNS)/filvm-mnist-morpho/.done: $(RUNS)/vae-mnist-16/.done $(MORPHOMETRICS)
+$(foreach name,$(COMPARED),$(eval $(call done,$(foreach seed,1 2,seeds/$(name)/seed-$(seed))): \
+	$(RUNS)/$(name)/.done))
 $(call done,vae-words vae-sequences-plain):
 $(call done,filvm-words invertible-words): $(RUNS)/vae-words/.done
 
@@ -178,7 +184,7 @@ $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
 
 # --- The targets ------------------------------------------------------------------------------
 
-.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond \
+.PHONY: help setup reproduce-figures data thickness mnist-r train figures notebooks ablations beyond seeds \
 	publish export explorer explorer-pictures test test-wheel test-lowest lint benchmark stress clean search-again
 
 STRESS := $(patsubst %,benchmarks/%.py,check_numerics reproducibility fuzz fault_injection)
@@ -220,6 +226,9 @@ mnist-r: $(MNIST_R) ## MNIST-R: eight rotations of every digit
 train: $(call done,$(REPORT)) ## every experiment of the report
 figures: $(RUNS)/RESULTS.md ## every figure, and the table of results
 notebooks: $(call notebooks,$(NOTEBOOKS)) ## executed copies of the notebooks
+seeds: ## beyond the report with three seeds of every lens that is compared (an hour more)
+seeds: $(RUNS)/beyond/beyond.md $(call done,$(foreach seed,1 2,$(COMPARED:%=seeds/%/seed-$(seed))))
+	@$(FILVM) beyond $(WHERE)
 ablations: $(RUNS)/ablations/ablations.md ## the worth of each part of the FILVM, on three data sets with three seeds
 beyond: ## beyond the report: invertible lenses, six attributes, words; tables, figures, notebooks
 beyond: $(RUNS)/beyond/beyond.md $(call notebooks,10_a_lens_that_can_be_undone 11_words)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from filvm.experiments import ABLATIONS, BEYOND, EXPERIMENTS
+from filvm.experiments import ABLATIONS, BEYOND, EXPERIMENTS, SEEDED
 from filvm.report.figures import FIGURES
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +84,13 @@ def test_an_ablation_has_the_prerequisites_of_the_catalogue(prerequisites):
         assert prerequisites[f"RUNS/{name}/.done"] == needed(experiment), name
 
 
+def test_another_seed_of_a_lens_needs_the_lens_that_it_is_compared_with(prerequisites):
+    for name, experiment in SEEDED.items():
+        compared = name.split("/")[1]
+        assert prerequisites[f"RUNS/{name}/.done"] == done(compared), name
+        assert experiment.needs == EXPERIMENTS[compared].needs
+
+
 def test_every_variant_of_a_seed_is_trained_before_the_next_seed():
     printed = make("-n", "RUNS=RUNS", "DATA=DATA", "ablations", check=True).stdout
     seeds = re.findall(r"train ablations/\S+/seed-(\d)", printed)
@@ -93,7 +100,7 @@ def test_every_variant_of_a_seed_is_trained_before_the_next_seed():
 
 def test_the_makefile_has_no_training_that_the_catalogue_lacks(prerequisites):
     trainings = {target for target in prerequisites if target.endswith("/.done")}
-    assert trainings == done(*EXPERIMENTS, *ABLATIONS)
+    assert trainings == done(*EXPERIMENTS, *ABLATIONS, *SEEDED)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -4,6 +4,7 @@ from filvm.experiments.catalogue import (
     ABLATIONS,
     BEYOND,
     EXPERIMENTS,
+    SEEDED,
     find_experiment,
     train_with_needs,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "BEYOND",
     "EXPERIMENTS",
     "PROFILES",
+    "SEEDED",
     "Experiment",
     "Run",
     "RunError",

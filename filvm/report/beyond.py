@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from filvm.experiments.catalogue import COMPARED, OTHER_SEEDS, seed_name
 from filvm.experiments.digits import AR_VAE
 from filvm.figures.manipulation import traversals_figure
 from filvm.figures.reconstructions import image_rows_figure
@@ -33,6 +35,9 @@ An edit costs fidelity: what z* does not keep, the edited observation loses. The
 this cost with the two gains.
 
 ![Image error of each lens against digits on request and leakage](trade_off.png)
+
+Where a column names several seeds, a cell is the mean ± the standard deviation over trainings of
+the lens on one VAE (`make seeds`).
 
 """
 ENCODERS_INTRODUCTION = """## What the sequence encoder is given
@@ -79,7 +84,7 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
     "mnist": {
         "digit from z*[0] by its head": "way_back.heads.digit",
         "thickness, mean absolute error by its head, px": "way_back.heads.thickness",
-        "Spearman of z*[1] with thickness": "test.codes.alignment.thickness.spearman",
+        "Spearman of z*[1] with thickness": "test.along.thickness",
         "digit from the other dimensions, draws": "test.sampled_codes.leakage.digit.accuracy",
         "the same, centres": "test.codes.leakage.digit.accuracy",
         "digit on request, the rest random: the oracle agrees": "manipulation.on_request.agreement",
@@ -96,7 +101,7 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
     "mnist-r": {
         "digit from z*[0] by its head": "way_back.heads.digit",
         "rotation, mean absolute error by its head, degrees": "way_back.heads.rotation",
-        "Spearman of z*[1] with rotation": "test.codes.alignment.rotation.spearman",
+        "Spearman of z*[1] with rotation": "test.along.rotation",
         "digit from the other dimensions, draws": "test.sampled_codes.leakage.digit.accuracy",
         "the same, centres": "test.codes.leakage.digit.accuracy",
         "digit on request, the rest random: the oracle agrees": "manipulation.on_request.agreement",
@@ -115,9 +120,9 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
         "the same: the VAE alone": "test.after_the_lens.mse_vae",
     },
     "sequences": {
-        "Spearman of z*[0] with start": "test.codes.alignment.start.spearman",
-        "Spearman of z*[1] with step": "test.codes.alignment.step.spearman",
-        "Spearman of z*[2] with length": "test.codes.alignment.length.spearman",
+        "Spearman of z*[0] with start": "test.along.start",
+        "Spearman of z*[1] with step": "test.along.step",
+        "Spearman of z*[2] with length": "test.along.length",
         **{
             f"R2 of {name} from the other dimensions, {of}": f"test.{codes}.leakage.{name}.r2"
             for name in ("start", "step", "length")
@@ -131,7 +136,7 @@ LINES = {  # by data set: a line of the table, and its path through the metrics
         "language from z*[0] by its head": "way_back.heads.language",
         "language read from z*[0] alone": "test.codes.alignment.language.accuracy",
         "language from the other dimensions": "test.sampled_codes.leakage.language.accuracy",
-        "Spearman of z*[1] with length": "test.codes.alignment.length.spearman",
+        "Spearman of z*[1] with length": "test.along.length",
         "words right after z to z* and back": "test.words_right.lens",
         "language on request, the rest random: the judge agrees": (
             "manipulation.on_request.language"
@@ -162,16 +167,24 @@ TRADE_OFF = {  # attribute of a `TradeOff` -> its path through the metrics
 }
 
 
-def lenses_of(task: str) -> dict[str, str]:
-    """Title -> experiment of the lenses to compare."""
-    ours = {"FILVM": f"filvm-{task}", "InvertibleLens": f"invertible-{task}"}
-    if task in ("sequences", "words"):  # the report's lens: two attributes there, or not tried
-        return ours
-    return {"the report's recipe": f"filvm-{task}-report", **ours}
+def metrics_of_seeds(workspace: Workspace, lenses: Mapping[str, str]) -> dict[str, list[Any]]:
+    """The metrics of every seed that is complete, by the lens's title with the number of seeds.
+
+    Args:
+        workspace: has the runs.
+        lenses: title -> experiment.
+    """
+    found = {}
+    for title, name in lenses.items():
+        others = [workspace.run(seed_name(name, seed)) for seed in OTHER_SEEDS]
+        runs = [workspace.run(name), *(run for run in others if run.digest() is not None)]
+        seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
+        found[f"{title}{seeds}"] = [run.metrics() for run in runs]
+    return found
 
 
-def comparison_table(task: str, metrics: Mapping[str, Any]) -> pd.DataFrame:
-    """The lines of one data set, a column for each lens; `metrics` by the lens's name."""
+def comparison_table(task: str, metrics: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """The lines of one data set, a column for each lens; see `columns_of`."""
     forms = {
         **{line: ".4f" if "mse" in line[1] else ".3f" for line in LINES[task].items()},
         **dict.fromkeys(ERRORS.items(), ".1e"),
@@ -181,23 +194,32 @@ def comparison_table(task: str, metrics: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def columns_of(
-    metrics: Mapping[str, Any], forms: Mapping[tuple[str, str], str], where: str = ""
+    metrics: Mapping[str, Sequence[Any]], forms: Mapping[tuple[str, str], str], where: str = ""
 ) -> pd.DataFrame:
     """Values of metrics as text: a row for each of `forms`, a column for each of `metrics`.
 
     Args:
-        metrics: by the column's title.
+        metrics: the column's title -> metrics of its run, or of several seeds.
         forms: (the row's title, path through the metrics) -> format.
         where: follows the column's title where a value is missing.
     """
     return pd.DataFrame(
         {
             title: {
-                what: text_of(value_at(measured, path, f"{title}{where}"), form)
+                what: _over_seeds([value_at(m, path, f"{title}{where}") for m in measured], form)
                 for (what, path), form in forms.items()
             }
             for title, measured in metrics.items()
         }
+    )
+
+
+def _over_seeds(values: Sequence[float], form: str) -> str:
+    """The value of one seed; mean ± standard deviation of several."""
+    if len(values) == 1:
+        return text_of(values[0], form)
+    return (
+        f"{text_of(float(np.mean(values)), form)} ± {text_of(float(np.std(values, ddof=1)), form)}"
     )
 
 
@@ -218,17 +240,17 @@ def beyond_markdown(workspace: Workspace) -> str:
         RunError: a run is not complete, or its metrics lack a value.
     """
     parts = [INTRODUCTION]
-    for task in LINES:
+    for task, lenses in COMPARED.items():
         if task == "words":
             parts.append(words_introduction(workspace))
-        metrics = {lens: workspace.run(name).metrics() for lens, name in lenses_of(task).items()}
+        metrics = metrics_of_seeds(workspace, lenses)
         title = "" if task == "words" else f"## {task}\n\n"
         table = markdown_table(comparison_table(task, metrics), index=True)
         parts.append(f"{title}{table}\n\n")
         if task == "words":
             parts.append(WORDS_LIMITS)
         if task == "sequences":
-            measured = {given: workspace.run(name).metrics() for given, name in ENCODERS.items()}
+            measured = {given: [workspace.run(name).metrics()] for given, name in ENCODERS.items()}
             table = markdown_table(columns_of(measured, RECONSTRUCTED), index=True)
             parts.append(f"{ENCODERS_INTRODUCTION}{table}\n\n")
     test = workspace.run("filvm-mnist-morpho").metrics()["test"]
@@ -240,7 +262,7 @@ def trade_offs(workspace: Workspace) -> list[TradeOff]:
     """The lenses on MNIST and on rotated digits, from the metrics of their runs."""
     found = []
     for task, title in (("mnist", "MNIST"), ("mnist-r", "MNIST-R")):
-        for lens, name in lenses_of(task).items():
+        for lens, name in COMPARED[task].items():
             metrics = workspace.run(name).metrics()
             values = {key: value_at(metrics, path, name) for key, path in TRADE_OFF.items()}
             found.append(TradeOff(title, lens, **values))

@@ -4,8 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from filvm.experiments import EXPERIMENTS, RunError
-from filvm.report.beyond import ERRORS, LINES, comparison_table, morpho_table
+from filvm.experiments import EXPERIMENTS, RunError, Workspace
+from filvm.experiments.catalogue import COMPARED
+from filvm.report.beyond import (
+    ERRORS,
+    LINES,
+    columns_of,
+    comparison_table,
+    metrics_of_seeds,
+    morpho_table,
+)
 from filvm.report.results import results_rows, results_table
 from filvm.report.tables import markdown_table, text_of, value_at
 
@@ -28,14 +36,31 @@ def test_every_path_of_the_results_leads_to_a_value(trained_runs):
 
 
 def test_every_path_beyond_the_report_leads_to_a_number(trained_runs):
+    assert LINES.keys() == COMPARED.keys()
     for task, lines in LINES.items():
-        lenses = ("filvm", "invertible")
-        metrics = {lens: trained_runs.run(f"{lens}-{task}").metrics() for lens in lenses}
+        metrics = metrics_of_seeds(trained_runs, COMPARED[task])
+        assert list(metrics) == list(COMPARED[task])  # of one seed
         table = comparison_table(task, metrics)
         assert len(table) == len(lines) + len(ERRORS) + 1
         assert np.isfinite(table.astype(float)).all(axis=None)
     test = trained_runs.run("filvm-mnist-morpho").metrics()["test"]
     assert morpho_table(test).astype(float).notna().all(axis=None)
+
+
+def test_a_cell_of_several_seeds_is_their_mean_and_standard_deviation():
+    metrics = {"one": [{"a": 0.5}], "three": [{"a": 0.1}, {"a": 0.2}, {"a": 0.3}]}
+    table = columns_of(metrics, {("what", "a"): ".2f"})
+    assert table.loc["what"].to_dict() == {"one": "0.50", "three": "0.20 ± 0.10"}
+
+
+def test_only_seeds_that_are_complete_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("filvm.runs.run.Run.metrics", lambda run: {"of": run.name})
+    complete = ("filvm-mnist", "seeds/filvm-mnist/seed-2")
+    monkeypatch.setattr(
+        "filvm.runs.run.Run.digest", lambda run: "x" * (run.name in complete) or None
+    )
+    found = metrics_of_seeds(Workspace("full", tmp_path), {"FILVM": "filvm-mnist"})
+    assert found == {"FILVM, 2 seeds": [{"of": name} for name in complete]}
 
 
 def test_a_path_picks_entries_of_lists_and_of_dictionaries():
