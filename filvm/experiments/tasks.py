@@ -17,6 +17,7 @@ from typing import Protocol
 
 from filvm.data import MORPHOMETRICS
 from filvm.data.side_information import Attribute
+from filvm.experiments.digit_data import mnist, mnist_r, morpho
 from filvm.experiments.digits import (
     MNIST_ATTRIBUTES,
     MORPHO_ATTRIBUTES,
@@ -24,9 +25,6 @@ from filvm.experiments.digits import (
     MnistTask,
     MorphoTask,
     RotatedTask,
-    mnist,
-    mnist_r,
-    morpho,
 )
 from filvm.experiments.measures import LensMetrics, Samples
 from filvm.experiments.sequences import SequenceTask

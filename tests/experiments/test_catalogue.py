@@ -17,7 +17,7 @@ from filvm.experiments import (
 )
 from filvm.experiments.ablations import ablation_name, variants
 from filvm.experiments.catalogue import ABLATION_STUDIES
-from filvm.experiments.digits import with_known
+from filvm.experiments.digit_data import with_known
 from filvm.experiments.settings import TARGETS, FilvmRecipe, FlowSettings, as_reported
 from filvm.runs.experiment import checked_settings
 
