@@ -131,7 +131,7 @@ class Run:
 
         path = self.model_folder / "model.keras"
         try:
-            return loaded(path, path.stat().st_mtime_ns)
+            return loaded(path)
         except Exception as error:  # a damaged file raises almost anything
             raise RunError(
                 f"{self.model_folder} cannot be loaded ({first_line(error)}): `filvm train "
@@ -144,11 +144,13 @@ class Run:
         In Keras' own format, which takes a tenth of the time of a SavedModel; `filvm export` makes
         SavedModels for servers.
         """
-        never_compiled = type(model).from_config(model.get_config())
-        never_compiled.set_weights(model.get_weights())
+        from filvm.runs.models import remember, without_optimizer  # with TensorFlow
+
+        saved = without_optimizer(model)
         with replacing(self.model_folder) as temporary:
             temporary.mkdir()
-            never_compiled.save(temporary / "model.keras")
+            saved.save(temporary / "model.keras")
+        remember(self.model_folder / "model.keras", saved)
 
     # Complete or not.
 
