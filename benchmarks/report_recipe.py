@@ -21,6 +21,7 @@ otherwise. Needs the VAEs and oracles in `--runs`; a pair takes about a minute o
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from dataclasses import replace
 from typing import Any
@@ -41,7 +42,7 @@ from filvm.experiments.tasks import TASKS
 from filvm.lens import LensPipeline
 from filvm.runs.training import cosine_adam
 
-GRID = [(beta, scaling) for beta in (0.01, 0.03, 0.1) for scaling in (1.0, 3.0)]
+BETAS, SCALINGS = (0.01, 0.03, 0.1), (1.0, 3.0)
 NAMES = {"mnist": "mnist", "mnist-r": "mnist-r", "sequences": "sequences-start-step"}
 
 
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="data")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual steps")
     parser.add_argument("--tasks", nargs="*", default=list(NAMES), choices=list(NAMES))
+    parser.add_argument("--betas", type=float, nargs="+", default=list(BETAS))
     options = parser.parse_args(arguments)
     folder, profile = os.path.split(options.runs.rstrip("/"))
     workspace = Workspace(profile, folder or ".", options.data)
@@ -96,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         vae = workspace.run(task.vae).model()
         known, held_out = task.training_samples(workspace.run("report-recipe"), vae, usual)
         rows = []
-        for beta, scaling in GRID:
+        for beta, scaling in itertools.product(options.betas, SCALINGS):
             steps = round(options.share * usual.steps)
             recipe = replace(usual, beta=beta, scaling=scaling, steps=steps)
             keras.utils.set_random_seed(recipe.seed)
