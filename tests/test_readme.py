@@ -58,3 +58,13 @@ def test_a_make_target_of_the_readme_is_there(command):
         [*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert shown.returncode == 0, shown.stderr
+
+
+PAGES = [path for pattern in ("*.md", "docs/*.md", "notebooks/*.md") for path in ROOT.glob(pattern)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_to_a_file_leads_to_one(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))
+    files = [link for link in links if "://" not in link]
+    assert not [link for link in files if not (page.parent / link).exists()]
