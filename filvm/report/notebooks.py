@@ -112,6 +112,8 @@ def _executed(path: Path, workspace: Workspace) -> str:
         import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+        from filvm.report.kernel import PolledClient
     except ImportError as error:
         raise RunError(f"{error}: install it with `pip install 'filvm[notebooks]'`") from None
 
@@ -123,6 +125,7 @@ def _executed(path: Path, workspace: Workspace) -> str:
         record_timing=False,
         shutdown_kernel="immediate",  # TensorFlow is slow to end
     )
+    client.create_kernel_manager().client_factory = PolledClient
     try:
         # TensorFlow and Jupyter log to stderr. `client.execute` would take Ctrl-C for a kernel that
         # died.

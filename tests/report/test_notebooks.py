@@ -1,10 +1,12 @@
 """Every notebook runs from end to end, is listed, and is committed without traces of a machine."""
 
+import asyncio
 import io
 import json
 import re
 import sys
 from pathlib import Path
+from queue import Empty
 
 import nbformat
 import pytest
@@ -310,3 +312,23 @@ def test_the_command_knows_its_notebooks(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["notebooks"]) == 2
     assert "call this in the repository, which has notebooks/" in capsys.readouterr().err
+
+
+def test_a_message_whose_announcement_was_missed_is_found_at_the_next_look(monkeypatch):
+    from filvm.report import kernel
+
+    looks = []
+
+    async def missed_twice(_, timeout):
+        looks.append(timeout)
+        if len(looks) < 3:
+            raise Empty
+        return {"msg_type": "execute_reply"}
+
+    monkeypatch.setattr(kernel.AsyncZMQSocketChannel, "get_msg", missed_twice)
+    channel = object.__new__(kernel.PolledChannel)
+    assert asyncio.run(channel.get_msg()) == {"msg_type": "execute_reply"}
+    assert looks == [kernel.LOOK_AGAIN] * 3
+    looks.clear()
+    with pytest.raises(Empty):
+        asyncio.run(channel.get_msg(0.0))
