@@ -227,7 +227,7 @@ train: $(call done,$(REPORT)) ## every experiment of the report
 figures: $(RUNS)/RESULTS.md ## every figure, and the table of results
 notebooks: $(call notebooks,$(NOTEBOOKS)) ## executed copies of the notebooks
 seeds: ## beyond the report with three seeds of every lens that is compared (an hour more)
-seeds: $(RUNS)/beyond/beyond.md $(call done,$(foreach seed,1 2,$(COMPARED:%=seeds/%/seed-$(seed))))
+seeds: $(call done,$(BEYOND) $(foreach seed,1 2,$(COMPARED:%=seeds/%/seed-$(seed))))
 	@$(FILVM) beyond $(WHERE)
 ablations: $(RUNS)/ablations/ablations.md ## the worth of each part of the FILVM, on three data sets with three seeds
 beyond: ## beyond the report: invertible lenses, six attributes, words; tables, figures, notebooks

@@ -28,13 +28,13 @@ from filvm.runs.distributed import lost_workers_named, make_strategy
 from filvm.serving.page import server
 
 USAGE_ERROR, START_AGAIN = 2, 75
+WORKSPACE = ("profile", "runs", "data", "require_mnist")  # a command may lack some of them
 
 
 def workspace_of(arguments: argparse.Namespace) -> Workspace:
     """The profile and folders that a command was given."""
-    folders = {"data": arguments.data} if "data" in arguments else {}
-    require = getattr(arguments, "require_mnist", False)
-    return Workspace(arguments.profile, arguments.runs, require_mnist=require, **folders)
+    given = {name: value for name, value in vars(arguments).items() if name in WORKSPACE}
+    return Workspace(**given)
 
 
 def chosen(what: str, names: list[str], known: list[str]) -> list[str]:
@@ -45,9 +45,7 @@ def chosen(what: str, names: list[str], known: list[str]) -> list[str]:
 
 
 def data_command(arguments: argparse.Namespace) -> None:
-    workspace = Workspace(
-        arguments.profile, data=arguments.data, require_mnist=arguments.require_mnist
-    )
+    workspace = workspace_of(arguments)
     derived = {
         "thickness": workspace.thickness,
         "mnist-r": workspace.rotated_mnist,

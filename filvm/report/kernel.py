@@ -17,7 +17,7 @@ class PolledChannel(AsyncZMQSocketChannel):
     """Looks every `LOOK_AGAIN` seconds whether a message is there.
 
     ZeroMQ announces a message once. On a busy machine asyncio can miss that, and one long wait for
-    the reply of a cell then never ends, while the kernel is idle (once in some fifty notebooks).
+    the reply of a cell then never ends, while the kernel is idle.
     """
 
     async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
