@@ -4,7 +4,7 @@
 
 Section 6 of the report: beta and the scaling of side information were tuned. The grid is
 
-    beta 0.01, 0.03, 0.1   x   scaling 1, 3
+    beta 0.01, 0.03, 0.1, 0.3, 1   x   scaling 1, 3
 
 Each pair trains one FILVM with the widths, flows and steps of `filvm-<task>-report`, on the same
 training samples. The score is the mean of two kinds of values, each the mean over the attributes:
@@ -42,7 +42,7 @@ from filvm.experiments.tasks import TASKS
 from filvm.lens import LensPipeline
 from filvm.runs.training import cosine_adam
 
-BETAS, SCALINGS = (0.01, 0.03, 0.1), (1.0, 3.0)
+BETAS, SCALINGS = (0.01, 0.03, 0.1, 0.3, 1.0), (1.0, 3.0)
 NAMES = {"mnist": "mnist", "mnist-r": "mnist-r", "sequences": "sequences-start-step"}
 
 
@@ -89,6 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the usual steps")
     parser.add_argument("--tasks", nargs="*", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--betas", type=float, nargs="+", default=list(BETAS))
+    parser.add_argument("--scalings", type=float, nargs="+", default=list(SCALINGS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args(arguments)
     folder, profile = os.path.split(options.runs.rstrip("/"))
     workspace = Workspace(profile, folder or ".", options.data)
@@ -98,9 +100,10 @@ def main(arguments: list[str] | None = None) -> None:
         vae = workspace.run(task.vae).model()
         known, held_out = task.training_samples(workspace.run("report-recipe"), vae, usual)
         rows = []
-        for beta, scaling in itertools.product(options.betas, SCALINGS):
+        grid = itertools.product(options.betas, options.scalings, options.seeds)
+        for beta, scaling, seed in grid:
             steps = round(options.share * usual.steps)
-            recipe = replace(usual, beta=beta, scaling=scaling, steps=steps)
+            recipe = replace(usual, beta=beta, scaling=scaling, steps=steps, seed=seed)
             keras.utils.set_random_seed(recipe.seed)
             lens = recipe.build(vae.latent_dim, task.attributes)
             lens.compile(cosine_adam(recipe.learning_rate, recipe.steps), steps_per_execution=32)
@@ -109,7 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
             lens.fit(*known, batch_size=recipe.batch_size, epochs=epochs, verbose=0)
             lens.place_labels(*known)
             found = scores(name, workspace, LensPipeline(vae, lens), held_out)
-            row = {"beta": beta, "scaling": scaling, **found, "score": np.mean([*found.values()])}
+            pair = {"beta": beta, "scaling": scaling, "seed": seed}
+            row = {**pair, **found, "score": np.mean([*found.values()])}
             print(name, {key: round(float(value), 3) for key, value in row.items()}, flush=True)
             rows.append(row)
         share = "" if options.share == 1 else f" ({options.share:.0%} of the steps)"
