@@ -31,7 +31,7 @@ from filvm.report.effects import (
     verdicts_text,
 )
 from filvm.report.registry import sample_note, save
-from filvm.report.tables import markdown_table, value_at
+from filvm.report.tables import markdown_table, over_seeds, value_at
 from filvm.runs.run import RunError
 from filvm.runs.workspace import Workspace
 
@@ -189,13 +189,13 @@ def without_signs(table: pd.DataFrame) -> pd.DataFrame:
 
 def table_markdown(table: pd.DataFrame, measures: tuple[Measure, ...]) -> str:
     """Mean ± standard deviation over the seeds; "-" for what is nan."""
-    groups = table.drop(columns="seed").groupby("variant", sort=False)
-    mean, spread = groups.mean(), groups.std()
-    cells = pd.DataFrame(index=mean.index.rename(None))
-    for measure in measures:
-        form = f"{{:{measure.form}}}".format
-        both = mean[measure.name].map(form) + " ± " + spread[measure.name].map(form)
-        cells[measure.name] = both.where(mean[measure.name].notna(), "-").str.replace(" ± nan", "")
+    groups = table.groupby("variant", sort=False)
+    cells = pd.DataFrame(
+        {
+            measure.name: groups[measure.name].agg(lambda v, m=measure: over_seeds(list(v), m.form))
+            for measure in measures
+        }
+    ).rename_axis(None)
     return markdown_table(cells, index=True)
 
 

@@ -6,6 +6,7 @@ Models come from `workspace.run(name).model()`, test samples from `filvm.data`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -123,6 +124,11 @@ def rotated_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[C
     return _image_clouds(workspace, titles, rotated.test_images[rows], factors), factors
 
 
+def latents(workspace: Workspace, names: Iterable[str], x: Any) -> np.ndarray:
+    """z_mean of observations, [n, d]: the lenses of these experiments are on one VAE."""
+    return workspace.run(next(iter(names))).model().latents(x)
+
+
 def _image_clouds(
     workspace: Workspace, titles: dict[str, str], images: np.ndarray, factors: Arrays
 ) -> list[Cloud]:
@@ -133,11 +139,12 @@ def _image_clouds(
     """
     clouds = []
     label, number = factors
+    z = latents(workspace, titles, to_float(images))
     for name, title in titles.items():
         run = workspace.run(name)
         model = run.model()
         directions = model.lens.directions()
-        z_star = model.encode(to_float(images)) * directions
+        z_star = model.lens.infer(z) * directions
         owned = model.lens.heads[0].dimension is not None
         chosen = "" if owned else " (most informative)"
         if owned:
@@ -166,11 +173,12 @@ def sequence_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[
     test = trained_splits(workspace).test[:10_000]
     attributes = sequence_attributes(test, tuple(SEQUENCE_RANGES))
     clouds = []
+    z = latents(workspace, titles, test)
     for name, title in titles.items():
         run = workspace.run(name)
         model = run.model()
         directions = model.lens.directions()
-        z_star = model.encode(test) * directions
+        z_star = model.lens.infer(z) * directions
         clouds.append(_sequence_cloud(title, z_star, (0, 1), attributes, directions))
     last = _sequence_cloud("the same", z_star, (2, 3), attributes, directions)
     leakage = run.metrics()["test"]["codes"]["leakage"]

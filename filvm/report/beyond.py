@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from filvm.experiments.catalogue import COMPARED, OTHER_SEEDS, seed_name
@@ -17,7 +16,7 @@ from filvm.figures.trade_off import TradeOff, trade_off_figure
 from filvm.files import write_text
 from filvm.report import arrays
 from filvm.report.registry import save
-from filvm.report.tables import markdown_table, text_of, value_at
+from filvm.report.tables import markdown_table, over_seeds, value_at
 from filvm.report.words import WORDS_LIMITS, draw_words, words_introduction
 from filvm.runs.workspace import Workspace
 
@@ -206,20 +205,11 @@ def columns_of(
     return pd.DataFrame(
         {
             title: {
-                what: _over_seeds([value_at(m, path, f"{title}{where}") for m in measured], form)
+                what: over_seeds([value_at(m, path, f"{title}{where}") for m in measured], form)
                 for (what, path), form in forms.items()
             }
             for title, measured in metrics.items()
         }
-    )
-
-
-def _over_seeds(values: Sequence[float], form: str) -> str:
-    """The value of one seed; mean ± standard deviation of several."""
-    if len(values) == 1:
-        return text_of(values[0], form)
-    return (
-        f"{text_of(float(np.mean(values)), form)} ± {text_of(float(np.std(values, ddof=1)), form)}"
     )
 
 

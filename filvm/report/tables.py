@@ -10,8 +10,10 @@ A path leads through metrics.json:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from filvm.runs.run import RunError
@@ -75,6 +77,19 @@ def text_of(value: Any, form: str) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else format(value, form)
+
+
+def over_seeds(values: Sequence[float], form: str) -> str:
+    """The value of one seed; mean ± standard deviation of several; "-" for nan.
+
+    >>> over_seeds([0.25, 0.75], ".3f"), over_seeds([0.25], ".3f")
+    ('0.500 ± 0.354', '0.250')
+    """
+    if np.isnan(values).any():
+        return "-"
+    if len(values) == 1:
+        return format(values[0], form)
+    return f"{np.mean(values):{form}} ± {np.std(values, ddof=1):{form}}"
 
 
 def markdown_table(table: pd.DataFrame, *, index: bool = False) -> str:
