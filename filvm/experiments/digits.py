@@ -51,7 +51,7 @@ from filvm.runs.workspace import Workspace
 from filvm.vae import VAE
 
 MOST_COPIES = 16  # distorted copies of each of few digits, for a lens
-PASSES_PER_COPY = 16  # a short training gets fewer copies
+PASSES_PER_COPY = 20  # a short training gets fewer copies
 SWEEP = np.linspace(-3.0, 3.0, 10)  # of z*_1: 99.7 % of the prior
 DIGIT_SWEEP = (np.arange(30) + 0.5) / 30  # of z*_0: quantiles of its own distribution
 DIVERSE = 1000  # images of a digit, at most, whose diversity is measured
@@ -301,7 +301,7 @@ def requested_images(model: LensPipeline, num_per_digit: int) -> np.ndarray:
 
 def swept_samples(labels: np.ndarray) -> np.ndarray:
     """Rows of the samples that sweeps start at: `PER_DIGIT` of each digit, fewer of few samples."""
-    return samples_of_each_digit(labels, most=max(1, min(PER_DIGIT, len(labels) // 20)))
+    return samples_of_each_digit(labels, most=max(1, min(PER_DIGIT, len(labels) // 40)))
 
 
 class RotatedTask(DigitTask):

@@ -45,7 +45,7 @@ MORPHO_VAES = {
 SEQUENCE_VAE = SequenceVaeSettings()
 SEQUENCE_VAES = {
     "full": SEQUENCE_VAE,
-    "quick": replace(SEQUENCE_VAE, steps=800, epochs=2, sequences=60_000),
+    "quick": replace(SEQUENCE_VAE, steps=650, epochs=2, sequences=60_000),
     "smoke": SequenceVaeSettings(
         steps=16,
         epochs=2,
@@ -86,7 +86,7 @@ TEXT_VAES = {
 ORACLE = OracleSettings()
 ORACLES = {
     "full": ORACLE,
-    "quick": replace(ORACLE, steps=500, epochs=1, validation=2_000),
+    "quick": replace(ORACLE, steps=400, epochs=1, validation=2_000),
     "smoke": replace(ORACLE, steps=8, epochs=2, train_limit=512, validation=128, test_limit=500),
 }
 ROTATED_ORACLE = OracleSettings(
@@ -94,7 +94,7 @@ ROTATED_ORACLE = OracleSettings(
 )
 ROTATED_ORACLES = {
     "full": ROTATED_ORACLE,
-    "quick": replace(ROTATED_ORACLE, steps=600, epochs=1, validation=250, test_limit=4_000),
+    "quick": replace(ROTATED_ORACLE, steps=500, epochs=1, validation=250, test_limit=4_000),
     "smoke": replace(
         ROTATED_ORACLE, steps=8, epochs=2, train_limit=128, validation=32, test_limit=400
     ),
