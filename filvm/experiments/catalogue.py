@@ -24,7 +24,8 @@ from filvm.runs.workspace import Workspace
 
 MNIST = FilvmRecipe(attribute_weights=(30.0, 60.0), latent_variance=0.06)
 # The report tuned beta and the scaling of numbers. Here both are chosen for each data set from a
-# grid, by validation data: `benchmarks/report_recipe.py`. A larger beta empties the free dimensions.
+# grid, by validation data: `benchmarks/report_recipe.py`. A larger beta would empty the free
+# dimensions.
 MNIST_REPORT = as_reported(MNIST, beta=0.1, scaling=1.0)
 MNIST_ILVM = replace(MNIST_REPORT, lens="ilvm")
 ROTATED = FilvmRecipe(
