@@ -156,7 +156,7 @@ FLOW_DENSITY = experiment(
     {
         "full": FLOWS,
         "quick": FlowSettings(
-            lengths=(2, 8, 16),
+            lengths=(2, 8, 32),
             restarts=4,
             steps=750,  # three calls of one compiled loop
             annealing_steps=400,
