@@ -15,8 +15,9 @@ training samples. The score is the mean of two kinds of values, each the mean ov
 
 Beside the score stands what is kept: R2 of z on validation samples after z to z* and back, mean
 over the dimensions. A large beta empties the free dimensions, which no score of attributes sees.
-Test data are not used. The report judged by what is read alone; the table has all, so that a reader
-can choose otherwise. Needs the VAEs and oracles in `--runs`; a pair takes a minute or more.
+`docs/report_recipe.md` says which pairs the catalogue has, and why. Test data are not used. The
+report judged by what is read alone; the table has all, so that a reader can choose otherwise. Needs
+the VAEs and oracles in `--runs`; a pair takes a minute or more.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pandas as pd
 import tf_keras as keras
+from sklearn.metrics import r2_score
 
 from filvm.analysis.alignment import alignment
 from filvm.analysis.correlation import rank_correlation
@@ -82,7 +84,7 @@ def scores(task: str, workspace: Workspace, model: LensPipeline, held_out: Any) 
         found[f"{name} on request"] = float(agreed)
     found["score"] = float(np.mean([*found.values()]))
     back = lens.generate(lens.infer(z[chosen]))
-    found["kept"] = float(1.0 - np.mean((back - z[chosen]) ** 2 / z[chosen].var(axis=0)))
+    found["kept"] = float(r2_score(z[chosen], back))
     return found
 
 
@@ -115,9 +117,8 @@ def main(arguments: list[str] | None = None) -> None:
             epochs = max(1, round(recipe.steps / batches))
             lens.fit(*known, batch_size=recipe.batch_size, epochs=epochs, verbose=0)
             lens.place_labels(*known)
-            found = scores(name, workspace, LensPipeline(vae, lens), held_out)
-            pair = {"beta": beta, "scaling": scaling, "seed": seed}
-            row = {**pair, **found}
+            row = {"beta": beta, "scaling": scaling, "seed": seed}
+            row |= scores(name, workspace, LensPipeline(vae, lens), held_out)
             print(name, {key: round(float(value), 3) for key, value in row.items()}, flush=True)
             rows.append(row)
         share = "" if options.share == 1 else f" ({options.share:.0%} of the steps)"

@@ -189,14 +189,14 @@ def without_signs(table: pd.DataFrame) -> pd.DataFrame:
 
 def table_markdown(table: pd.DataFrame, measures: tuple[Measure, ...]) -> str:
     """Mean ± standard deviation over the seeds; "-" for what is nan."""
+
+    def cell(values: pd.Series, form: str) -> str:
+        known = values.dropna().tolist()
+        return over_seeds(known, form) if known else "-"
+
     groups = table.groupby("variant", sort=False)
-    cells = pd.DataFrame(
-        {
-            measure.name: groups[measure.name].agg(lambda v, m=measure: over_seeds(list(v), m.form))
-            for measure in measures
-        }
-    ).rename_axis(None)
-    return markdown_table(cells, index=True)
+    cells = {one.name: groups[one.name].agg(cell, form=one.form) for one in measures}
+    return markdown_table(pd.DataFrame(cells).rename_axis(None), index=True)
 
 
 def directions_text(table: pd.DataFrame, study: AblationStudy) -> str:

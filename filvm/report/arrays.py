@@ -124,7 +124,7 @@ def rotated_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[C
     return _image_clouds(workspace, titles, rotated.test_images[rows], factors), factors
 
 
-def latents(workspace: Workspace, names: Iterable[str], x: Any) -> np.ndarray:
+def _latents(workspace: Workspace, names: Iterable[str], x: Any) -> np.ndarray:
     """z_mean of observations, [n, d]: the lenses of these experiments are on one VAE."""
     return workspace.run(next(iter(names))).model().latents(x)
 
@@ -139,7 +139,7 @@ def _image_clouds(
     """
     clouds = []
     label, number = factors
-    z = latents(workspace, titles, to_float(images))
+    z = _latents(workspace, titles, to_float(images))
     for name, title in titles.items():
         run = workspace.run(name)
         model = run.model()
@@ -173,7 +173,7 @@ def sequence_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[
     test = trained_splits(workspace).test[:10_000]
     attributes = sequence_attributes(test, tuple(SEQUENCE_RANGES))
     clouds = []
-    z = latents(workspace, titles, test)
+    z = _latents(workspace, titles, test)
     for name, title in titles.items():
         run = workspace.run(name)
         model = run.model()

@@ -80,15 +80,13 @@ def text_of(value: Any, form: str) -> str:
 
 
 def over_seeds(values: Sequence[float], form: str) -> str:
-    """The value of one seed; mean ± standard deviation of several; "-" for nan.
+    """The value of one seed; mean ± standard deviation of several.
 
     >>> over_seeds([0.25, 0.75], ".3f"), over_seeds([0.25], ".3f")
     ('0.500 ± 0.354', '0.250')
     """
-    if np.isnan(values).any():
-        return "-"
     if len(values) == 1:
-        return format(values[0], form)
+        return text_of(values[0], form)
     return f"{np.mean(values):{form}} ± {np.std(values, ddof=1):{form}}"
 
 
