@@ -1,7 +1,7 @@
 """AR-VAE and an FILVM on the same digits, the same network and six measures of their shape.
 
     python benchmarks/ar_vae.py [--seeds 0 1 2] [--distorted] [--data data] [--runs runs/ar_vae]
-    python benchmarks/ar_vae.py --tune [--gammas 3 10 30] [--data data] [--runs runs/ar_vae]
+    python benchmarks/ar_vae.py --tune [--betas 1] [--gammas 3 10 30] [--deltas 1 3 10]
 
 AR-VAE (Pati and Lerch 2020, arXiv 2004.05485) regularises dimension j of a VAE's own z:
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,6 @@ class Settings:
     seed: int = 0
 
 
-DELTAS = (1.0, 3.0, 10.0)
 TUNED_BY = 4  # a training of `--tune` has so many times fewer steps
 
 
@@ -177,23 +177,18 @@ DISTORTED = Experiment(
 )
 
 
-def tune(gammas: list[float], workspace: Workspace) -> None:
-    """Print the measures of every gamma and delta on validation digits, and their means."""
+def tune(grid: list[dict[str, float]], workspace: Workspace) -> None:
+    """Print the measures of every setting of the grid on validation digits, and their means."""
     usual = AR_VAE_RUN.profiles["full"]
     rows = []
-    for gamma in gammas:
-        for delta in DELTAS:
-            name = f"ar-vae-{gamma:g}-{delta:g}"
-            settings = replace(
-                usual, gamma=gamma, delta=delta, steps=usual.steps // TUNED_BY, epochs=4
-            )
-            experiment = Experiment(name, name, {"full": settings}, train, measure_held_out)
-            measured = run_experiment(experiment, workspace.run(name))
-            for codes, values in measured.items():
-                mean = float(np.mean(list(values.values())))
-                rows.append(
-                    {"gamma": gamma, "delta": delta, "codes": codes, **values, "mean": mean}
-                )
+    for chosen in grid:
+        name = "ar-vae-" + "-".join(f"{value:g}" for value in chosen.values())
+        settings = replace(usual, **chosen, steps=usual.steps // TUNED_BY, epochs=4)
+        experiment = Experiment(name, name, {"full": settings}, train, measure_held_out)
+        measured = run_experiment(experiment, workspace.run(name))
+        for codes, values in measured.items():
+            mean = float(np.mean(list(values.values())))
+            rows.append({**chosen, "codes": codes, **values, "mean": mean})
     print(pd.DataFrame(rows).round(3).to_markdown(index=False))
 
 
@@ -203,11 +198,17 @@ def main() -> None:
     parser.add_argument("--distorted", action="store_true", help="AR-VAE sees such digits, too")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--runs", type=Path, default=Path("runs/ar_vae"))
-    parser.add_argument("--tune", action="store_true", help="choose gamma and delta")
+    parser.add_argument("--tune", action="store_true", help="choose beta, gamma and delta")
+    parser.add_argument("--betas", type=float, nargs="+", default=[1.0])
     parser.add_argument("--gammas", type=float, nargs="+", default=[3.0, 10.0, 30.0])
+    parser.add_argument("--deltas", type=float, nargs="+", default=[1.0, 3.0, 10.0])
     arguments = parser.parse_args()
     if arguments.tune:
-        tune(arguments.gammas, Workspace("full", arguments.runs / "tune", arguments.data, True))
+        grid = [
+            {"beta": beta, "gamma": gamma, "delta": delta}
+            for beta, gamma, delta in product(arguments.betas, arguments.gammas, arguments.deltas)
+        ]
+        tune(grid, Workspace("full", arguments.runs / "tune", arguments.data, True))
         return
 
     vae, filvm = EXPERIMENTS["vae-mnist-16"], EXPERIMENTS["filvm-mnist-morpho"]

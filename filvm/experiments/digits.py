@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import joblib
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -40,6 +41,7 @@ from filvm.data import (
     to_float,
     training_split,
 )
+from filvm.data.shape_tables import MEASURE_VERSION
 from filvm.data.side_information import Attribute
 from filvm.experiments.digit_data import Digits, with_known
 from filvm.experiments.measures import LensMetrics, Samples, code_measures
@@ -126,15 +128,19 @@ class DigitTask:
 
         known = samples(rows, recipe.known)
         if rows.stop - rows.start < FEW_DIGITS * digits.copies:
-            known = self.with_distorted(known, digits.train_images[rows], vae, recipe)
+            known = self.with_distorted(
+                run.workspace, known, digits.train_images[rows], vae, recipe
+            )
         return known, samples(held_out, 0)
 
     def with_distorted(
-        self, known: Samples, images: np.ndarray, vae: VAE, recipe: Recipe
+        self, workspace: Workspace, known: Samples, images: np.ndarray, vae: VAE, recipe: Recipe
     ) -> Samples:
         """Samples and latents of distorted copies of their images, as many as training needs.
 
         Args:
+            workspace: its data folder keeps the measures of the copies: all lenses of one seed have
+                the same copies.
             known: latents and side information of the images.
             images: uint8 [n, height, width].
             vae: encodes the copies.
@@ -145,6 +151,8 @@ class DigitTask:
         z, side = known
         seen = recipe.steps * recipe.batch_size // len(images)  # passes, without copies
         copies = min(MOST_COPIES, seen // PASSES_PER_COPY)
+        kept = workspace.derived / f"distorted_{MEASURE_VERSION}" if workspace.writes else None
+        measures = joblib.Memory(kept, verbose=0).cache(measure_shapes)
         parts, attributes = [z], {name: [values] for name, values in side.items()}
         for copy in range(copies):
             seed = tf.constant([recipe.seed, copy], tf.int64)
@@ -155,7 +163,7 @@ class DigitTask:
             if self.measured:
                 # With a margin: images without strokes on their border are measured together.
                 framed = np.pad(moved[..., 0], ((0, 0), (2, 2), (2, 2)))
-                again = measure_shapes(framed, self.measured)
+                again = measures(framed, self.measured)
             for name, values in side.items():
                 new = np.where(np.isnan(values), values, again[name]) if name in again else values
                 attributes[name].append(new.astype(values.dtype))
