@@ -224,10 +224,10 @@ def thickness_grid(workspace: Workspace, name: str) -> Arrays:
 
 
 def rotation_grid(workspace: Workspace, name: str) -> Arrays:
-    """Figure 11: every digit at each of `ASKED_ANGLES`, in the order of z*[1]; fields of `Grid`."""
+    """Figure 11: every digit at each of `ASKED_ANGLES`, which rise upwards; fields of `Grid`."""
     oracle = workspace.run("oracles-mnist-r").model()
     model = workspace.run(name).model()
-    values = np.sort(model.lens.coordinate("rotation", ASKED_ANGLES))
+    values = model.lens.coordinate("rotation", ASKED_ANGLES)
     return _grid(model, values, partial(predict_rotation, oracle), partial(predict_digit, oracle))
 
 
