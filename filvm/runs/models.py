@@ -1,13 +1,17 @@
-"""The models of runs, as `Run.save_model` writes them; each is built once in a process."""
+"""The models of runs, as `Run.save_model` writes them; each is built once in a process.
+
+Lenses on one VAE share it, so that its functions are traced once.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import tf_keras as keras
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-import filvm.lens  # noqa: F401  (it registers its classes with Keras)
+from filvm.lens import LensPipeline
 
 MOST_MODELS = 32  # in memory
 
@@ -20,16 +24,32 @@ def loaded(path: Path) -> keras.Model:
     if written != path.stat().st_mtime_ns:
         with SafeModeScope():  # runs no Python code from the file, also in an older format
             model = keras.models.load_model(path, compile=False)
-        remember(path, model)
+        model = remember(path, model)
     return model
 
 
-def remember(path: Path, model: keras.Model) -> None:
-    """Keep a model that has just been written to, or read from, a file."""
+def remember(path: Path, model: keras.Model) -> keras.Model:
+    """Keep a model that has just been written to, or read from, a file; return what is kept."""
     _models.pop(path, None)
+    if isinstance(model, LensPipeline):
+        model = LensPipeline(_known(model.vae), model.lens, name=model.name)
     _models[path] = path.stat().st_mtime_ns, model
     while len(_models) > MOST_MODELS:
         del _models[next(iter(_models))]
+    return model
+
+
+def _known(vae: keras.Model) -> keras.Model:
+    """The same VAE in a model that has been loaded before, if there is one."""
+    for _, model in _models.values():
+        known = getattr(model, "vae", model)
+        if (
+            type(known) is type(vae)
+            and known.get_config() == vae.get_config()
+            and all(map(np.array_equal, known.get_weights(), vae.get_weights()))
+        ):
+            return known
+    return vae
 
 
 def without_optimizer(model: keras.Model) -> keras.Model:

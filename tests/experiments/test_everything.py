@@ -20,6 +20,7 @@ from filvm.report.figures import FIGURES, draw
 from filvm.report.hero import draw_hero
 from filvm.report.publish import publish
 from filvm.report.results import write_results
+from filvm.runs import models
 
 pytestmark = pytest.mark.filterwarnings("ignore:Made from a built-in sample")
 
@@ -61,6 +62,15 @@ def test_a_finished_run_loads_its_model_once_until_it_is_made_anew(trained_runs,
     (folder / ".done").unlink()
     with pytest.raises(RunError, match="is not a complete run"):
         run.model()
+
+
+def test_lenses_on_one_vae_share_it(trained_runs, monkeypatch):
+    monkeypatch.setattr(models, "_models", {})
+    names = ("vae-mnist", "filvm-mnist", "ilvm-mnist", "filvm-mnist-r")
+    vae, filvm, ilvm, rotated = (trained_runs.run(name).model() for name in names)
+    assert filvm.vae is vae
+    assert ilvm.vae is vae
+    assert rotated.vae is not vae
 
 
 @pytest.mark.parametrize("name", FIGURES)
