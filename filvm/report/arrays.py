@@ -6,7 +6,7 @@ Models come from `workspace.run(name).model()`, test samples from `filvm.data`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -43,6 +43,7 @@ from filvm.experiments.digits import ASKED_ANGLES, SWEEP
 from filvm.experiments.sequences import SEQUENCE_RANGES, sequence_attributes, trained_splits
 from filvm.figures.latent_space import Cloud
 from filvm.files import read_npz
+from filvm.runs.run import Run
 from filvm.runs.workspace import Workspace
 
 UNITS = dict(zip(MORPHOMETRICS, ("px", "px²", "px", "degrees", "px", "px"), strict=True))
@@ -124,9 +125,19 @@ def rotated_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[C
     return _image_clouds(workspace, titles, rotated.test_images[rows], factors), factors
 
 
-def _latents(workspace: Workspace, names: Iterable[str], x: Any) -> np.ndarray:
-    """z_mean of observations, [n, d]: the lenses of these experiments are on one VAE."""
-    return workspace.run(next(iter(names))).model().latents(x)
+def _upright_codes(
+    workspace: Workspace, titles: dict[str, str], x: Any
+) -> Iterator[tuple[str, Run, np.ndarray, np.ndarray]]:
+    """(title, run, directions [d], z* [n, d]) of observations for every lens, all on one VAE.
+
+    Each number rises along its axis: z* is multiplied by the lens's `directions`.
+    """
+    z = workspace.run(next(iter(titles))).model().latents(x)
+    for name, title in titles.items():
+        run = workspace.run(name)
+        lens = run.model().lens
+        directions = lens.directions()
+        yield title, run, directions, lens.infer(z) * directions
 
 
 def _image_clouds(
@@ -139,18 +150,13 @@ def _image_clouds(
     """
     clouds = []
     label, number = factors
-    z = _latents(workspace, titles, to_float(images))
-    for name, title in titles.items():
-        run = workspace.run(name)
-        model = run.model()
-        directions = model.lens.directions()
-        z_star = model.lens.infer(z) * directions
-        owned = model.lens.heads[0].dimension is not None
-        chosen = "" if owned else " (most informative)"
-        if owned:
-            x, y = (model.lens.dimension(factor) for factor in factors)
-        measured = run.metrics()["test"]["codes"]
-        if not owned:
+    for title, run, directions, z_star in _upright_codes(workspace, titles, to_float(images)):
+        lens, measured = run.model().lens, run.metrics()["test"]["codes"]
+        if lens.heads[0].dimension is not None:
+            chosen = ""
+            x, y = (lens.dimension(factor) for factor in factors)
+        else:
+            chosen = " (most informative)"
             x, y = (measured["assigned"][factor] for factor in factors)
         alignment = measured["alignment"]
         notes = [
@@ -172,14 +178,12 @@ def sequence_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[
     """
     test = trained_splits(workspace).test[:10_000]
     attributes = sequence_attributes(test, tuple(SEQUENCE_RANGES))
-    clouds = []
-    z = _latents(workspace, titles, test)
-    for name, title in titles.items():
-        run = workspace.run(name)
-        model = run.model()
-        directions = model.lens.directions()
-        z_star = model.lens.infer(z) * directions
-        clouds.append(_sequence_cloud(title, z_star, (0, 1), attributes, directions))
+    codes = list(_upright_codes(workspace, titles, test))
+    clouds = [
+        _sequence_cloud(title, z_star, (0, 1), attributes, directions)
+        for title, _, directions, z_star in codes
+    ]
+    _, run, directions, z_star = codes[-1]
     last = _sequence_cloud("the same", z_star, (2, 3), attributes, directions)
     leakage = run.metrics()["test"]["codes"]["leakage"]
     notes = [
