@@ -243,8 +243,9 @@ def _forward(z: tf.Tensor, parameters: Parameters) -> tuple[tf.Tensor, tf.Tensor
     """Map z_0 `[D, restarts, batch]` to z_K and the sum of log-determinants."""
     u_hat, p = constrained_u(parameters.w, parameters.u)
     w, u_hat, b, p = _layers_first(parameters.w, u_hat, parameters.b, p)
-    log_det = 0.0
-    for k in range(w.shape[0]):
+    log_det = tf.zeros_like(z[0])
+    for k in tf.range(w.shape[0]):  # a loop of the graph: one layer is compiled, not all of them
+        tf.autograph.experimental.set_loop_options(maximum_iterations=w.shape[0])
         a = tf.reduce_sum(w[k] * z, axis=0) + b[k]
         z = z + u_hat[k] * tf.tanh(a)
         log_det = log_det + log_det_jacobian(a, p[k])
@@ -255,11 +256,12 @@ def _log_prob(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """Return log q(x) `[restarts, n]` for x `[D, restarts or 1, n]`, computed in float64."""
     dtype = x.dtype
     parameters = Parameters(*(tf.cast(value, tf.float64) for value in parameters))
-    z = tf.cast(x, tf.float64)
     u_hat, p = constrained_u(parameters.w, parameters.u)
     w, u_hat, b, p = _layers_first(parameters.w, u_hat, parameters.b, p)
-    log_det = tf.zeros([], tf.float64)
-    for k in reversed(range(w.shape[0])):
+    z = tf.cast(x, tf.float64) + tf.zeros_like(b[0])
+    log_det = tf.zeros_like(z[0])
+    for k in tf.range(w.shape[0] - 1, -1, -1):
+        tf.autograph.experimental.set_loop_options(maximum_iterations=w.shape[0])
         a = solve_planar_root(tf.reduce_sum(w[k] * z, axis=0) + b[k], p[k])
         z = z - u_hat[k] * tf.tanh(a)
         log_det = log_det + log_det_jacobian(a, p[k])

@@ -33,7 +33,7 @@ def shifts(shift, base_mean=(0.0, 0.0), base_scale=(1.0, 1.0)):
 
 @pytest.fixture(scope="module")
 def fits():
-    return fit_reverse_kl("two-modes", 4, restarts=4, steps=2000, annealing_steps=1000, seed=3)
+    return fit_reverse_kl("two-modes", 4, restarts=4, steps=2000, annealing_steps=1000, seed=0)
 
 
 def test_kl_equals_the_closed_form_of_two_gaussians():
@@ -53,9 +53,9 @@ def test_kl_equals_quadrature_over_the_plane_through_the_inverse(fits):
     q = np.exp(log_q)
     expected = np.sum(q * (log_q + ENERGIES["two-modes"](tf.constant(grid)) + log_z), axis=1)
     mass = q.sum(axis=1) * cell
-    np.testing.assert_allclose(mass, 1, atol=0.01)
+    np.testing.assert_allclose(mass, 1, atol=1e-3)
     kl = kl_to_target(fits, "two-modes", log_z)
-    np.testing.assert_allclose(kl, expected * cell, atol=0.01)
+    np.testing.assert_allclose(kl, expected * cell, atol=1e-3)
     best = fits.best
     assert kl[best] == pytest.approx(expected[best] * cell, abs=2e-3)
 
