@@ -34,6 +34,7 @@ import pandas as pd
 import tensorflow as tf
 import tf_keras as keras
 
+from filvm.analysis.reconstruction import squared_errors
 from filvm.data import to_float, training_split
 from filvm.experiments import EXPERIMENTS, Experiment, Run, Workspace, run_experiment
 from filvm.experiments.digits import AR_VAE, ar_vae_measures
@@ -59,6 +60,7 @@ class Settings:
     seed: int = 0
 
 
+NAMES = {"sampled_codes": "draws", "codes": "means"}
 TUNED_BY = 4  # a training of `--tune` has so many times fewer steps
 
 
@@ -141,13 +143,15 @@ def train(settings: Settings, run: Run) -> None:
 def judged(
     model: ARVAE, images: np.ndarray, known: dict[str, np.ndarray], seed: int
 ) -> dict[str, Any]:
-    """AR-VAE's measures of its latents, of their means and of draws."""
-    z_mean, z_log_var = model.encode(to_float(images))
+    """AR-VAE's measures of its latents, of their means and of draws; `mse` is per pixel."""
+    x = to_float(images)
+    z_mean, z_log_var = model.encode(x)
     noise = np.random.default_rng(seed).standard_normal(z_mean.shape)
     draws = z_mean + np.exp(0.5 * z_log_var) * noise
     return {
         "codes": ar_vae_measures(z_mean, known),
         "sampled_codes": ar_vae_measures(draws, known),
+        "mse": float(squared_errors(x, model.decode(z_mean)).mean()),
     }
 
 
@@ -186,9 +190,10 @@ def tune(grid: list[dict[str, float]], workspace: Workspace) -> None:
         settings = replace(usual, **chosen, steps=usual.steps // TUNED_BY, epochs=4)
         experiment = Experiment(name, name, {"full": settings}, train, measure_held_out)
         measured = run_experiment(experiment, workspace.run(name))
-        for codes, values in measured.items():
-            mean = float(np.mean(list(values.values())))
-            rows.append({**chosen, "codes": codes, **values, "mean": mean})
+        for codes, name in NAMES.items():
+            mean = float(np.mean(list(measured[codes].values())))
+            row = {"codes": name, **measured[codes], "mean": mean, "mse": measured["mse"]}
+            rows.append({**chosen, **row})
     print(pd.DataFrame(rows).round(3).to_markdown(index=False))
 
 
@@ -219,10 +224,11 @@ def main() -> None:
             settings = replace(experiment.profiles["full"], seed=seed)
             seeded = replace(experiment, profiles={"full": settings})
             measured = run_experiment(seeded, root.run(experiment.name)).get("test", {})
-            for codes, name in (("sampled_codes", "draws"), ("codes", "means")):
+            for codes, name in NAMES.items():
                 if codes in measured:
-                    rows.append({"model": experiment.name, "codes": name, **measured[codes]})
-    table = pd.DataFrame(rows).groupby(["model", "codes"])[list(AR_VAE)]
+                    row = {"model": experiment.name, "codes": name, **measured[codes]}
+                    rows.append({**row, "mse": measured.get("mse", np.nan)})
+    table = pd.DataFrame(rows).groupby(["model", "codes"])[[*AR_VAE, "mse"]]
     print(table.agg(["mean", "std"]).round(3).to_string())
 
 
