@@ -282,14 +282,14 @@ class FlowSettings:
     target: Annotated[str, OneOf(TARGETS)] = "two-modes"  # of Figure 6
     lengths: tuple[Size, ...] = (2, 8, 16, 32)  # the report's
     restarts: Count = 20  # the report's
-    steps: Count = 8_000  # of Adam, for every attempt
+    steps: Count = 12_000  # of Adam, for every attempt
     batch_size: Size = 256
     learning_rate: Positive = 0.02  # decays along a cosine to 0
-    annealing_steps: Count = 2_000  # beta rises from 0.01 to 1
+    annealing_steps: Count = 3_000  # beta rises from 0.01 to 1
     seed: Seed = 0  # of the first attempt; the others follow
     other_length: Size = 16  # flows for each of the other energies
     other_restarts: Count = 8
-    other_annealing_steps: Count = 4_000  # the printed energy's modes lie 10 apart
+    other_annealing_steps: Count = 6_000  # the printed energy's modes lie 10 apart
     moons_lengths: tuple[Size, ...] = (2, 8, 16)  # maximum likelihood on two moons
     moons_restarts: Count = 5
     moons_steps: Count = 4_000
