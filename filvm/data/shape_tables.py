@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from filvm.data.mnist import Mnist
 from filvm.data.morphometrics import MORPHOMETRICS, measure_shapes
@@ -97,6 +96,8 @@ def _rows_digest(rows: str) -> str:
 
 def _read_table(path: Path, source: str, names: tuple[str, ...], num_rows: int) -> Columns | None:
     """Return the columns by name, or None if the table is missing, damaged or from elsewhere."""
+    import pandas as pd  # `filvm list` answers without it
+
     max_bytes = len(source) + _MAX_ROW_BYTES * (num_rows + 8)
     try:
         with open(path, "rb") as file:
@@ -112,6 +113,8 @@ def _read_table(path: Path, source: str, names: tuple[str, ...], num_rows: int) 
 
 
 def _write_table(path: Path, source: str, measured: Columns, num_train: int) -> None:
+    import pandas as pd  # see _read_table
+
     num_test = len(next(iter(measured.values()))) - num_train
     table = pd.DataFrame(
         {

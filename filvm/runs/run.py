@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from filvm.data import Mnist
 from filvm.data.mnist import SAMPLE_SOURCE
 from filvm.files import discard, first_line, read_json, replacing, write_json, write_text
@@ -23,6 +21,7 @@ from filvm.runs.workspace import Workspace
 from filvm.version import __version__
 
 if TYPE_CHECKING:
+    import pandas as pd
     import tf_keras as keras
 
 
@@ -109,6 +108,8 @@ class Run:
 
     def history(self) -> pd.DataFrame:
         """One row per epoch: its losses and seconds."""
+        import pandas as pd  # `filvm list` answers without it
+
         return pd.read_csv(self.folder / "history.csv")
 
     def training_seconds(self) -> float:
