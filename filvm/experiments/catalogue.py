@@ -158,11 +158,11 @@ FLOW_DENSITY = experiment(
         "quick": FlowSettings(
             lengths=(2, 8, 32),
             restarts=4,
-            steps=750,  # three calls of one compiled loop
-            annealing_steps=400,
+            steps=1_500,  # six calls of one compiled loop
+            annealing_steps=750,
             other_length=4,
             other_restarts=2,
-            other_annealing_steps=400,
+            other_annealing_steps=750,
             moons_lengths=(2, 8),
             moons_restarts=2,
             moons_steps=500,
