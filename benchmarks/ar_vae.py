@@ -190,9 +190,9 @@ def tune(grid: list[dict[str, float]], workspace: Workspace) -> None:
         settings = replace(usual, **chosen, steps=usual.steps // TUNED_BY, epochs=4)
         experiment = Experiment(name, name, {"full": settings}, train, measure_held_out)
         measured = run_experiment(experiment, workspace.run(name))
-        for codes, name in NAMES.items():
+        for codes, title in NAMES.items():
             mean = float(np.mean(list(measured[codes].values())))
-            row = {"codes": name, **measured[codes], "mean": mean, "mse": measured["mse"]}
+            row = {"codes": title, **measured[codes], "mean": mean, "mse": measured["mse"]}
             rows.append({**chosen, **row})
     print(pd.DataFrame(rows).round(3).to_markdown(index=False))
 

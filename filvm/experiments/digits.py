@@ -151,8 +151,9 @@ class DigitTask:
         z, side = known
         seen = recipe.steps * recipe.batch_size // len(images)  # passes, without copies
         copies = min(MOST_COPIES, seen // PASSES_PER_COPY)
-        kept = workspace.derived / f"distorted_{MEASURE_VERSION}" if workspace.writes else None
-        measures = joblib.Memory(kept, verbose=0).cache(measure_shapes)
+        keeps = self.measured and workspace.writes
+        folder = workspace.derived / f"distorted_{MEASURE_VERSION}" if keeps else None
+        measures = joblib.Memory(folder, verbose=0).cache(measure_shapes)
         parts, attributes = [z], {name: [values] for name, values in side.items()}
         for copy in range(copies):
             seed = tf.constant([recipe.seed, copy], tf.int64)

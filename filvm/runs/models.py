@@ -31,8 +31,8 @@ def loaded(path: Path) -> keras.Model:
 def remember(path: Path, model: keras.Model) -> keras.Model:
     """Keep a model that has just been written to, or read from, a file; return what is kept."""
     _models.pop(path, None)
-    if isinstance(model, LensPipeline):
-        model = LensPipeline(_known(model.vae), model.lens, name=model.name)
+    if isinstance(model, LensPipeline) and (vae := _known(model.vae)) is not model.vae:
+        model = LensPipeline(vae, model.lens, name=model.name)
     _models[path] = path.stat().st_mtime_ns, model
     while len(_models) > MOST_MODELS:
         del _models[next(iter(_models))]
