@@ -81,7 +81,8 @@ WORDS = FilvmRecipe(
 INVERTIBLE_WORDS = replace(INVERTIBLE, steps=5_000, epochs=10)
 
 
-SHORT = {"steps": 600, "epochs": 2, "learning_rate": 2e-3}  # for the quick profile
+# For the quick profile.
+SHORT = {"steps": 800, "epochs": 2, "batch_size": 128, "learning_rate": 2e-3}
 ON_MNIST = LensPlan(
     "mnist",
     ("vae-mnist", "oracles-mnist"),
@@ -93,14 +94,14 @@ ON_ROTATED = LensPlan(
     "mnist-r",
     ("vae-mnist-r", "oracles-mnist-r"),
     ("mnist-r",),
-    quick={**SHORT, "batch_size": 256, "validation": 250},
+    quick={**SHORT, "validation": 250},
     smoke={"train_limit": 64, "validation": 16},
 )
 ON_SEQUENCES = LensPlan(
     "sequences",
     ("vae-sequences",),
     (),
-    quick={**SHORT, "steps": 300, "train_limit": 40_000},
+    quick={**SHORT, "steps": 400, "train_limit": 40_000},
     smoke={"train_limit": 512},
 )
 ON_WORDS = LensPlan(
