@@ -125,7 +125,12 @@ $(call figures,figure_A8): $(call done,ilvm-mnist filvm-mnist-r-report)
 $(RUNS)/explorer/explorer.json: $(call done,$(EXPLORED)) $(THICKNESS) $(MNIST_R) \
 	$(wildcard filvm/serving/explorer/*.*s filvm/serving/explorer/*.html)
 
-# One process draws all figures and writes the table: it imports TensorFlow once.
+# Two processes draw the figures, so that no core waits: one those of sequences and flows, the other
+# one the rest and the table.
+OF_SEQUENCES := figure_05 figure_06 figure_06_restarts figure_06_energies figure_06_samples \
+	figure_09 figure_12 figure_A2 figure_A3 figure_A4 figure_B4 table_1 table_B1
+$(RUNS)/figures/.sequences: $(call done,vae-sequences flow-density \
+	filvm-sequences-report filvm-sequences-start-step filvm-sequences)
 $(RUNS)/RESULTS.md: $(call done,$(REPORT))
 $(RUNS)/ablations/ablations.md: $(call done,$(ABLATIONS))
 $(RUNS)/beyond/beyond.md: $(call done,$(BEYOND) \
@@ -165,8 +170,10 @@ $(RUNS)/%/.done: | $(READY)
 	@$(FILVM) train $* $(WHERE)
 $(RUNS)/figures/%.png: | $(READY)
 	@$(FILVM) figures $* $(WHERE)
+$(RUNS)/figures/.sequences: | $(READY)
+	@$(FILVM) figures $(OF_SEQUENCES) $(WHERE) && touch $@
 $(RUNS)/RESULTS.md: | $(READY)
-	@$(FILVM) figures $(WHERE)
+	@$(FILVM) figures --except $(OF_SEQUENCES) $(WHERE)
 $(RUNS)/hero.gif: $(call done,filvm-mnist filvm-mnist-r) | $(READY)
 	@$(FILVM) figures hero $(WHERE)
 $(RUNS)/ablations/ablations.md: | $(READY)
@@ -180,7 +187,7 @@ $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
 
 # Every file appears complete or not at all: make need not delete it after an interruption.
 .PRECIOUS: $(DERIVED)/mnist/%.csv $(RUNS)/%/.done $(RUNS)/figures/%.png $(RUNS)/notebooks/%.ipynb \
-	$(MNIST) $(MNIST_R) $(RUNS)/RESULTS.md $(RUNS)/ablations/ablations.md $(RUNS)/beyond/beyond.md
+	$(MNIST) $(MNIST_R) $(RUNS)/figures/.sequences $(RUNS)/RESULTS.md $(RUNS)/ablations/ablations.md $(RUNS)/beyond/beyond.md
 
 # --- The targets ------------------------------------------------------------------------------
 
@@ -212,7 +219,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 # make starts steps in this order: Figure 3, then the longest chains of trainings.
 reproduce-figures: ## the data, trainings, figures and tables of the report
 reproduce-figures: $(RUNS)/figures/figure_03.png \
-		$(call done,filvm-mnist-r filvm-mnist-r-report vae-sequences) $(RUNS)/RESULTS.md
+		$(call done,filvm-mnist-r filvm-mnist-r-report vae-sequences) figures
 	@echo "results: $(RUNS)/figures    $(RUNS)/RESULTS.md    (make notebooks executes the notebooks)"
 ifneq ($(filter reproduce-figures,$(MAKECMDGOALS)),)
 $(THICKNESS) $(call done,$(filter-out vae-mnist vae-mnist-r,$(REPORT))): \
@@ -224,7 +231,7 @@ data: $(READY) ## find or download MNIST
 thickness: $(THICKNESS) ## the stroke thickness of every digit
 mnist-r: $(MNIST_R) ## MNIST-R: eight rotations of every digit
 train: $(call done,$(REPORT)) ## every experiment of the report
-figures: $(RUNS)/RESULTS.md ## every figure, and the table of results
+figures: $(RUNS)/figures/.sequences $(RUNS)/RESULTS.md ## every figure, and the table of results
 notebooks: $(call notebooks,$(NOTEBOOKS)) ## executed copies of the notebooks
 seeds: ## beyond the report with three seeds of every lens that is compared (an hour more)
 seeds: $(call done,$(BEYOND) $(foreach seed,1 2,$(COMPARED:%=seeds/%/seed-$(seed))))

@@ -91,8 +91,9 @@ def parser() -> argparse.ArgumentParser:
     argument(
         "figure",
         nargs="*",
-        help="for example figure_03, or hero (the moving picture); default: all",
+        help="for example figure_03, or hero (the moving picture); default: all, and RESULTS.md",
     )
+    argument("--except", dest="left_out", nargs="+", default=[], help="all but these")
 
     argument = add("runs", "notebooks", "execute the notebooks of notebooks/", data, runs)
     argument("name", nargs="*", help="for example 01_vae_on_mnist; default: those of the report")

@@ -17,10 +17,10 @@ from filvm.report.results import write_results
 
 def figures_command(arguments: argparse.Namespace) -> None:
     known = [*FIGURES, "hero"]
-    chosen("figure", arguments.figure, known)
+    chosen("figure", arguments.figure + arguments.left_out, known)
     workspace = workspace_of(arguments)
     folder = workspace.folder / "figures"
-    for name in arguments.figure or known:
+    for name in arguments.figure or [name for name in known if name not in arguments.left_out]:
         with timed(name):
             if name == "hero":
                 draw_hero(workspace, workspace.folder / "hero.gif")

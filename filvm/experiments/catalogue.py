@@ -87,21 +87,21 @@ ON_MNIST = LensPlan(
     "mnist",
     ("vae-mnist", "oracles-mnist"),
     ("thickness",),
-    quick={**SHORT, "validation": 2_000},
+    quick={**SHORT, "validation": 1_000},
     smoke={"train_limit": 512, "validation": 128},
 )
 ON_ROTATED = LensPlan(
     "mnist-r",
     ("vae-mnist-r", "oracles-mnist-r"),
     ("mnist-r",),
-    quick={**SHORT, "validation": 250},
+    quick={**SHORT, "train_limit": 5_000, "validation": 250},
     smoke={"train_limit": 64, "validation": 16},
 )
 ON_SEQUENCES = LensPlan(
     "sequences",
     ("vae-sequences",),
     (),
-    quick={**SHORT, "steps": 400, "train_limit": 40_000},
+    quick={**SHORT, "steps": 300, "train_limit": 40_000},
     smoke={"train_limit": 512},
 )
 ON_WORDS = LensPlan(
@@ -164,7 +164,7 @@ FLOW_DENSITY = experiment(
             other_length=4,
             other_restarts=2,
             other_annealing_steps=750,
-            moons_lengths=(2, 8),
+            moons_lengths=(8,),
             moons_restarts=2,
             moons_steps=500,
             pixels=120,

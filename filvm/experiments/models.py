@@ -19,7 +19,7 @@ MNIST_VAE = ImageVaeSettings()
 SHORT_VAE = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3, "test_limit": 4_000}
 MNIST_VAES = {
     "full": MNIST_VAE,
-    "quick": replace(MNIST_VAE, **SHORT_VAE, steps=1_600, steps_for_few=1.25, validation=2_000),
+    "quick": replace(MNIST_VAE, **SHORT_VAE, steps=1_500, steps_for_few=1.2, validation=1_000),
     "smoke": replace(MNIST_VAE, steps=8, epochs=2, train_limit=512, validation=128),
 }
 ROTATED_VAE = ImageVaeSettings(
@@ -27,7 +27,7 @@ ROTATED_VAE = ImageVaeSettings(
 )
 ROTATED_VAES = {
     "full": ROTATED_VAE,
-    "quick": replace(ROTATED_VAE, **SHORT_VAE, steps=1_500, validation=250),
+    "quick": replace(ROTATED_VAE, **SHORT_VAE, steps=1_200, validation=250),
     "smoke": replace(ROTATED_VAE, steps=8, epochs=2, train_limit=64, validation=16, test_limit=800),
 }
 # Little noise on z, because heights of digits differ by half a pixel; and distorted digits, which
@@ -45,7 +45,15 @@ MORPHO_VAES = {
 SEQUENCE_VAE = SequenceVaeSettings()
 SEQUENCE_VAES = {
     "full": SEQUENCE_VAE,
-    "quick": replace(SEQUENCE_VAE, steps=1_000, epochs=2, batch_size=48, sequences=60_000),
+    "quick": replace(
+        SEQUENCE_VAE,
+        steps=1_000,
+        epochs=2,
+        batch_size=48,
+        sequences=60_000,
+        validation=2_000,
+        test=4_000,
+    ),
     "smoke": SequenceVaeSettings(
         steps=16,
         epochs=2,
@@ -86,7 +94,7 @@ TEXT_VAES = {
 ORACLE = OracleSettings()
 ORACLES = {
     "full": ORACLE,
-    "quick": replace(ORACLE, steps=600, epochs=1, batch_size=48, validation=2_000),
+    "quick": replace(ORACLE, steps=600, epochs=1, batch_size=48, validation=1_000),
     "smoke": replace(ORACLE, steps=8, epochs=2, train_limit=512, validation=128, test_limit=500),
 }
 ROTATED_ORACLE = OracleSettings(
@@ -95,7 +103,7 @@ ROTATED_ORACLE = OracleSettings(
 ROTATED_ORACLES = {
     "full": ROTATED_ORACLE,
     "quick": replace(
-        ROTATED_ORACLE, steps=900, epochs=1, batch_size=64, validation=250, test_limit=4_000
+        ROTATED_ORACLE, steps=800, epochs=1, batch_size=64, validation=250, test_limit=4_000
     ),
     "smoke": replace(
         ROTATED_ORACLE, steps=8, epochs=2, train_limit=128, validation=32, test_limit=400

@@ -39,7 +39,7 @@ Precision = Annotated[str, OneOf(("auto", "float32", "bfloat16"))]
 
 # With fewer digits than this to train on, most are distorted a little: otherwise a training of so
 # many steps would learn them by heart.
-FEW_DIGITS = 20_000
+FEW_DIGITS = 8_000
 DISTORTED_OF_FEW = 0.9
 THICKEN_FEW = 0.5  # of few digits, a VAE learns too little of the thickness of strokes without it
 
