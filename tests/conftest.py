@@ -22,6 +22,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
+def pytest_report_header():
+    return "digits: every test uses the built-in sample of 5,000; none needs MNIST"
+
+
 # Files that take longest, first: then no process works alone at the end. The first two share the
 # smoke runs, so two processes of pytest-xdist train them in parallel.
 LONGEST = (

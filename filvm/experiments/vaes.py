@@ -111,7 +111,11 @@ def train_on_images(task_name: str, settings: ImageVaeSettings, run: Run) -> Non
     images = digits.train_images[rows]
     num_digits = len(images) // copies_of(digits)
     if num_digits < FEW_DIGITS:
-        settings = replace(settings, steps=round(settings.steps * settings.steps_for_few))
+        settings = replace(
+            settings,
+            steps=round(settings.steps * settings.steps_for_few),
+            batch_size=min(settings.batch_size, settings.batch_for_few),
+        )
 
     def build() -> ConvVAE:
         keras.utils.set_random_seed(settings.seed)

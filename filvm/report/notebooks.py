@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from filvm.experiments import PROFILES, RunError, Workspace, find_experiment, train_with_needs
 from filvm.files import exclusive, write_text
 
 FOLDER = Path("notebooks")  # of the repository, in the current directory
 BEYOND = ("10_a_lens_that_can_be_undone", "11_words")  # their runs: `make beyond`
-WIDGET = "application/vnd.jupyter.widget-view+json"
 FOLDERS = ("FILVM_MNIST_DIR", "KERAS_HOME")  # where MNIST is searched
-CELL_TIMEOUT = 3 * 3600  # seconds; a cell may have to train
 
 
 # For cells.
@@ -99,44 +95,17 @@ def execute(name: str, workspace: Workspace, folder: Path = FOLDER) -> Path:
     repository. stderr, sliders, and all traces of the machine and the time are left out.
 
     Raises:
-        RunError: a cell fails; the message names the notebook and the cell's error.
+        RunError: a cell fails; the message names the notebook and the cell's error. Or the extra
+            `notebooks` is not installed.
     """
-    path = workspace.folder / "notebooks" / f"{name}.ipynb"
-    with exclusive(path):
-        write_text(path, _executed(folder / f"{name}.ipynb", workspace))
-    return path
-
-
-def _executed(path: Path, workspace: Workspace) -> str:
     try:
-        import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError, DeadKernelError
-
-        from filvm.report.kernel import PolledClient
+        from filvm.report.kernel import executed
     except ImportError as error:
         raise RunError(f"{error}: install it with `pip install 'filvm[notebooks]'`") from None
-
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        resources={"metadata": {"path": str(path.parent)}},
-        record_timing=False,
-        shutdown_kernel="immediate",  # TensorFlow is slow to end
-    )
-    client.create_kernel_manager().client_factory = PolledClient
-    try:
-        # TensorFlow and Jupyter log to stderr. `client.execute` would take Ctrl-C for a kernel that
-        # died.
-        with client.setup_kernel(env=_environment(workspace), stderr=subprocess.DEVNULL):
-            for index, cell in enumerate(notebook.cells):
-                client.execute_cell(cell, index)
-    except CellExecutionError as error:
-        raise RunError(f"{path.name}: {error.ename}: {error.evalue}") from error
-    except DeadKernelError:
-        raise RunError(f"{path.name}: its kernel died, possibly for lack of memory") from None
-    return nbformat.writes(stripped(notebook)) + "\n"
+    path = workspace.folder / "notebooks" / f"{name}.ipynb"
+    with exclusive(path):
+        write_text(path, executed(folder / f"{name}.ipynb", _environment(workspace)))
+    return path
 
 
 def _environment(workspace: Workspace) -> dict[str, str]:
@@ -152,25 +121,3 @@ def _environment(workspace: Workspace) -> dict[str, str]:
         "FILVM_REQUIRE_MNIST": "1" if workspace.require_mnist else "",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-
-
-def stripped(notebook: Any) -> Any:
-    """Remove from a notebook all that differs between machines or is of no use to a reader."""
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    for cell in notebook.cells:
-        cell.metadata = {}
-        if cell.cell_type != "code":
-            continue
-        cell.outputs = [
-            output
-            for output in cell.outputs
-            if output.get("name") != "stderr" and WIDGET not in output.get("data", {})
-        ]
-        for output in cell.outputs:
-            if "metadata" in output:  # a picture's is its size on the page
-                kept = {kind: size for kind, size in output.metadata.items() if "image" in kind}
-                output.metadata = kept
-    return notebook

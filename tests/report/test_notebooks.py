@@ -20,9 +20,10 @@ from traitlets.config import Config
 
 from filvm.cli import main
 from filvm.experiments import RunError, Workspace
-from filvm.report import notebooks
+from filvm.report import kernel, notebooks
+from filvm.report.kernel import stripped
 from filvm.report.live import LiveCurve, with_sliders
-from filvm.report.notebooks import execute, notebook_names, stripped
+from filvm.report.notebooks import execute, notebook_names
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -315,8 +316,6 @@ def test_the_command_knows_its_notebooks(monkeypatch, tmp_path, capsys):
 
 
 def test_a_message_whose_announcement_was_missed_is_found_at_the_next_look(monkeypatch):
-    from filvm.report import kernel
-
     looks = []
 
     async def missed_twice(_, timeout):
