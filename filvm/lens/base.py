@@ -46,7 +46,8 @@ class Lens(TrainableLens):
         trackers: one `keras.metrics.Mean` per loss
         lens_variables: the variables that `lens_loss` trains
 
-    and the methods `infer_tensors`, `generate_tensors` and `batch_losses`. Every operation has two
+    and the methods `infer_tensors`, `generate_tensors` and `batch_losses`; the last one is traced
+    without AutoGraph, so that a tensor cannot be the condition of an `if`. Every operation has two
     forms: on NumPy arrays, checked (`infer`, `generate`, `manipulate`, `predict_side_information`),
     and on tensors inside a graph, unchecked (`infer_tensors`, ...). Both use the units of the VAE's
     latents and of the attributes.
