@@ -27,7 +27,7 @@ ROTATED_VAE = ImageVaeSettings(
 )
 ROTATED_VAES = {
     "full": ROTATED_VAE,
-    "quick": replace(ROTATED_VAE, **SHORT_VAE, steps=1_200, validation=250),
+    "quick": replace(ROTATED_VAE, **SHORT_VAE, steps=1_200, steps_for_few=1.0, validation=250),
     "smoke": replace(ROTATED_VAE, steps=8, epochs=2, train_limit=64, validation=16, test_limit=800),
 }
 # Little noise on z, because heights of digits differ by half a pixel; and distorted digits, which
