@@ -187,7 +187,8 @@ $(RUNS)/notebooks/%.ipynb: notebooks/%.ipynb | $(READY)
 
 # Every file appears complete or not at all: make need not delete it after an interruption.
 .PRECIOUS: $(DERIVED)/mnist/%.csv $(RUNS)/%/.done $(RUNS)/figures/%.png $(RUNS)/notebooks/%.ipynb \
-	$(MNIST) $(MNIST_R) $(RUNS)/figures/.sequences $(RUNS)/RESULTS.md $(RUNS)/ablations/ablations.md $(RUNS)/beyond/beyond.md
+	$(MNIST) $(MNIST_R) $(RUNS)/figures/.sequences $(RUNS)/RESULTS.md \
+	$(RUNS)/ablations/ablations.md $(RUNS)/beyond/beyond.md
 
 # --- The targets ------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ def figures_command(arguments: argparse.Namespace) -> None:
     chosen("figure", arguments.figure + arguments.left_out, known)
     workspace = workspace_of(arguments)
     folder = workspace.folder / "figures"
-    for name in arguments.figure or [name for name in known if name not in arguments.left_out]:
+    for name in [one for one in arguments.figure or known if one not in arguments.left_out]:
         with timed(name):
             if name == "hero":
                 draw_hero(workspace, workspace.folder / "hero.gif")

@@ -16,7 +16,7 @@ from filvm.experiments.settings import (
 
 MNIST_VAE = ImageVaeSettings()
 # Small batches: with few steps, more of them help more than less noisy gradients.
-SHORT_VAE = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-3, "test_limit": 4_000}
+SHORT_VAE = {"epochs": 2, "batch_size": 32, "test_limit": 4_000}
 MNIST_VAES = {
     "full": MNIST_VAE,
     "quick": replace(MNIST_VAE, **SHORT_VAE, steps=1_500, steps_for_few=1.2, validation=1_000),

@@ -322,7 +322,7 @@ class TrainableLens(CheckedModel):
         losses, _ = self._losses_and_penalty(z, side, seed, weights)
         return update_metrics(self.trackers, losses, z, weights)
 
-    @tf.autograph.experimental.do_not_convert  # it is in operations alone: traced faster by a fifth
+    @tf.autograph.experimental.do_not_convert  # a fifth of the time of tracing
     def _losses_and_penalty(
         self, z: tf.Tensor, side: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor | None
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor | float]:
