@@ -36,7 +36,6 @@ ROTATED = FilvmRecipe(
     independence_weight=50.0,
     steps=8_289,
     epochs=9,
-    batch_size=512,
     validation=1_000,  # digits, each with all its rotations
 )
 ROTATED_REPORT = as_reported(ROTATED, beta=0.03, scaling=3.0)
@@ -67,7 +66,6 @@ INVERTIBLE_ROTATED = replace(
     INVERTIBLE,
     steps=9_210,
     epochs=10,
-    batch_size=512,  # on two cores 1.4 times as many samples a second as 256
     validation=1_000,
 )
 INVERTIBLE_SEQUENCES = replace(INVERTIBLE, steps=2_340, epochs=10, train_limit=60_000)
@@ -250,7 +248,7 @@ ABLATION_STUDIES = {
         ON_ROTATED,
         variants(ROTATED_REPORT, ROTATED, labels=True),
         divisor=6,
-        changes={"train_limit": 20_000, "batch_size": 256, "test_limit": 5_000},
+        changes={"train_limit": 20_000, "test_limit": 5_000},
         task="mnist-r-ablations",
     ),
     "sequences": AblationStudy(
