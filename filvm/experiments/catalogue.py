@@ -38,7 +38,8 @@ ROTATED = FilvmRecipe(
     epochs=9,
     validation=1_000,  # digits, each with all its rotations
 )
-ROTATED_REPORT = as_reported(ROTATED, beta=0.03, scaling=3.0)
+# With batches of 256, fewer of its requested digits are right, and it hides more of the digit.
+ROTATED_REPORT = replace(as_reported(ROTATED, beta=0.03, scaling=3.0), batch_size=512)
 # Weights as large as the swap weight: with 20, one seed in eight learned to swap starts before the
 # head was aligned, and kept them on a falling axis.
 SEQUENCES = FilvmRecipe(
@@ -248,7 +249,7 @@ ABLATION_STUDIES = {
         ON_ROTATED,
         variants(ROTATED_REPORT, ROTATED, labels=True),
         divisor=6,
-        changes={"train_limit": 20_000, "test_limit": 5_000},
+        changes={"train_limit": 20_000, "batch_size": 256, "test_limit": 5_000},
         task="mnist-r-ablations",
     ),
     "sequences": AblationStudy(
