@@ -153,7 +153,7 @@ def export_model(
     with beside(folder) as staged:
         staged.mkdir()
         staged.chmod(0o755)  # a server runs as another user
-        model.save(str(staged), include_optimizer=False, save_traces=False)
+        model.save(str(staged), include_optimizer=False)
         write_warmup(staged / WARMUP, folder.name, requests(model, 1))
         write_json(staged / ABOUT, dict(about or {}))
         if check:
