@@ -201,11 +201,21 @@ def evaluate(experiment: Experiment, run: Run) -> dict[str, Any]:
 
 
 def kept_settings(run: Run, usual: Any) -> Any:
-    """The settings that a run was trained with; `usual` has those that `config.json` lacks."""
+    """The settings that a run was trained with; `usual` has those that `config.json` lacks.
+
+    Raises:
+        RunError: `config.json` has a setting that `usual` lacks.
+    """
     kinds = typing.get_type_hints(type(usual))
+    recorded = run.config()["settings"]
+    if gone := sorted(recorded.keys() - kinds.keys()):
+        raise RunError(
+            f"{run.folder} was trained with {', '.join(gone)}, which this version does not have: "
+            f"`filvm train {run.name} --profile {run.workspace.profile} --restart` trains it again"
+        )
     kept = {
         name: tuple(value) if typing.get_origin(kinds[name]) is tuple else value
-        for name, value in run.config()["settings"].items()
+        for name, value in recorded.items()
     }
     return dataclasses.replace(usual, **kept)
 
@@ -240,11 +250,12 @@ def _prepare_folder(run: Run, wanted: dict[str, Any], restart: bool) -> None:
         return
     existing = run.config()
     run.check_version()
-    if existing.get("settings") != wanted["settings"]:
+    recorded, settings = existing.get("settings", {}), wanted["settings"]
+    if recorded != settings:
         differences = ", ".join(
-            f"{name} is {existing.get('settings', {}).get(name)!r}, {value!r} was asked for"
-            for name, value in wanted["settings"].items()
-            if existing.get("settings", {}).get(name) != value
+            f"{name} is {recorded.get(name)!r}, {settings.get(name)!r} was asked for"
+            for name in {**settings, **recorded}
+            if recorded.get(name) != settings.get(name)
         )
         raise RunError(
             f"{run.folder} holds a run with other settings ({differences}): pass `--restart` to "

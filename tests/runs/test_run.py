@@ -103,6 +103,18 @@ def test_a_run_is_made_anew_when_what_it_was_built_on_changes(run):
     assert second.times == 2
 
 
+def test_a_setting_that_is_gone_is_named(run):
+    first = Counted("first").experiment
+    run_experiment(first, run)
+    config = run.config()
+    config["settings"]["old"] = 4
+    (run.folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match="trained with old, which this version.*--restart"):
+        evaluate(first, run)
+    with pytest.raises(RunError, match=r"other settings \(old is 4, None was asked for\)"):
+        run_experiment(first, run)
+
+
 def test_a_run_of_another_version_is_explained(run):
     first = Counted("first")
     run_experiment(first.experiment, run)
