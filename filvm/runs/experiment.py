@@ -211,7 +211,7 @@ def kept_settings(run: Run, usual: Any) -> Any:
     if gone := sorted(recorded.keys() - kinds.keys()):
         raise RunError(
             f"{run.folder} was trained with {', '.join(gone)}, which this version does not have: "
-            f"`filvm train {run.name} --profile {run.workspace.profile} --restart` trains it again"
+            f"{run.restart_command} trains it again"
         )
     kept = {
         name: tuple(value) if typing.get_origin(kinds[name]) is tuple else value

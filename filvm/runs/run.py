@@ -54,6 +54,11 @@ class Run:
         """The command that makes or completes this run."""
         return f"`filvm train {self.name} --profile {self.workspace.profile}`"
 
+    @property
+    def restart_command(self) -> str:
+        """The command that deletes this run and makes it again."""
+        return f"`filvm train {self.name} --profile {self.workspace.profile} --restart`"
+
     # The data.
 
     def mnist(self) -> Mnist:
@@ -134,8 +139,8 @@ class Run:
             return loaded(path)
         except Exception as error:  # a damaged file raises almost anything
             raise RunError(
-                f"{self.model_folder} cannot be loaded ({first_line(error)}): `filvm train "
-                f"{self.name} --profile {self.workspace.profile} --restart` trains it again"
+                f"{self.model_folder} cannot be loaded ({first_line(error)}): "
+                f"{self.restart_command} trains it again"
             ) from error
 
     def save_model(self, model: keras.Model) -> None:

@@ -199,8 +199,9 @@ class Served:
     def save(self, filepath: str, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.save`; a directory becomes a SavedModel with `signatures()`.
 
-        `save_traces` is False by default: servers call the signatures, and the class itself loads
-        without the graphs of its layers' calls, which double the time to save and to load.
+        `save_traces` is False by default: servers call the signatures, and Keras loads the class
+        without the graphs of its layers' calls, which double the time to save and to load. Keras
+        needs them only where filvm is not imported.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
