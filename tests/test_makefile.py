@@ -85,11 +85,12 @@ def test_an_ablation_has_the_prerequisites_of_the_catalogue(prerequisites):
         assert prerequisites[f"RUNS/{name}/.done"] == needed(experiment), name
 
 
-def test_another_seed_of_a_lens_needs_the_lens_that_it_is_compared_with(prerequisites):
+def test_a_lens_with_another_seed_needs_the_vae_of_that_seed(prerequisites):
     for name, experiment in SEEDED.items():
-        compared = name.split("/")[1]
-        assert prerequisites[f"RUNS/{name}/.done"] == done(compared), name
-        assert experiment.needs == EXPERIMENTS[compared].needs
+        assert prerequisites[f"RUNS/{name}/.done"] == needed(experiment), name
+    lens = SEEDED["seeds/filvm-mnist/seed-2"]
+    assert lens.needs == ("seeds/vae-mnist/seed-2", "oracles-mnist")
+    assert lens.profiles["full"].seed == 2
 
 
 def test_every_variant_of_a_seed_is_trained_before_the_next_seed():

@@ -15,6 +15,7 @@ from typing import Any
 from filvm.experiments.ablations import AblationStudy, variants
 from filvm.experiments.models import MODELS, PLAIN_SEQUENCE_VAE, VAE_16, WORD_VAE
 from filvm.experiments.plans import LensPlan, experiment
+from filvm.experiments.seeds import OTHER_SEEDS, seed_name, with_seed
 from filvm.experiments.settings import FilvmRecipe, FlowSettings, InvertibleRecipe, as_reported
 from filvm.runs.experiment import Experiment, TrainOptions, checked_settings, run_experiment
 from filvm.runs.run import RunError
@@ -282,30 +283,16 @@ COMPARED = {
         for data in ("sequences", "words")
     },
 }
-OTHER_SEEDS = (1, 2)  # with which each of them is trained again, on the same VAE
-
-
-def seed_name(name: str, seed: int) -> str:
-    """The run of an experiment with another seed: seeds/filvm-mnist/seed-1, for one."""
-    return f"seeds/{name}/seed-{seed}"
-
-
-def _with_seed(name: str, seed: int) -> Experiment:
-    one = EXPERIMENTS[name]
-    profiles = {profile: replace(recipe, seed=seed) for profile, recipe in one.profiles.items()}
-    return replace(
-        one,
-        name=seed_name(name, seed),
-        summary=f"{one.summary}, seed {seed}",
-        profiles=profiles,
-    )
-
-
+# What is trained with other seeds, too: these lenses and the others of the report, and their VAEs.
 SEEDED = {
-    seed_name(name, seed): _with_seed(name, seed)
+    seed_name(name, seed): with_seed(EXPERIMENTS[name], seed)
     for seed in OTHER_SEEDS
-    for lenses in COMPARED.values()
-    for name in lenses.values()
+    for name in (
+        *("vae-mnist", "vae-mnist-r", "vae-sequences", "vae-words"),
+        *(one.name for one in LENSES),
+        *("invertible-mnist", "invertible-mnist-r", "invertible-sequences"),
+        *("filvm-words", "invertible-words"),
+    )
 }
 
 

@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from filvm.data.side_information import Attribute, stack_side_information
 from filvm.experiments.measures import LensMetrics, Samples
+from filvm.experiments.seeds import same_seed
 from filvm.experiments.settings import Recipe
 from filvm.experiments.tasks import TASKS
 from filvm.lens import Lens, LensPipeline
@@ -21,7 +22,7 @@ from filvm.runs.training import cosine_adam, fit_samples, steps_per_call
 def train(task_name: str, recipe: Recipe, run: Run) -> None:
     """Train a lens on latents; save VAE and lens as one model."""
     task = TASKS[task_name]
-    vae = run.workspace.run(task.vae).model()
+    vae = same_seed(run, task.vae).model()
     known, held_out = task.training_samples(run, vae, recipe)
 
     def build() -> Lens:

@@ -13,11 +13,11 @@ from filvm.data import Continuous
 from filvm.data.sequences import TABLE_1, Sequences, SequenceSplits, split_sequences
 from filvm.data.side_information import Attribute
 from filvm.experiments.measures import LensMetrics, Samples, code_measures
+from filvm.experiments.seeds import same_seed
 from filvm.experiments.settings import Recipe, SequenceVaeSettings
 from filvm.lens import LensPipeline
 from filvm.runs.experiment import kept_settings
 from filvm.runs.run import Run
-from filvm.runs.workspace import Workspace
 from filvm.vae import VAE
 
 SEQUENCE_RANGES = {**TABLE_1, "final": (3, 2450)}
@@ -30,9 +30,9 @@ def sequence_splits(settings: SequenceVaeSettings) -> SequenceSplits:
     )
 
 
-def trained_splits(workspace: Workspace) -> SequenceSplits:
-    """The sequences that the run of vae-sequences was trained on."""
-    return sequence_splits(kept_settings(workspace.run("vae-sequences"), SequenceVaeSettings()))
+def trained_splits(run: Run) -> SequenceSplits:
+    """The sequences that a run of vae-sequences was trained on."""
+    return sequence_splits(kept_settings(run, SequenceVaeSettings()))
 
 
 def sequence_attributes(sequences: Sequences, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -52,7 +52,7 @@ class SequenceTask:
         return tuple(Continuous(name) for name in self.names)
 
     def training_samples(self, run: Run, vae: VAE, recipe: Recipe) -> tuple[Samples, Samples]:
-        sequences = trained_splits(run.workspace)
+        sequences = trained_splits(same_seed(run, self.vae))
 
         def samples(part: Sequences) -> Samples:
             return vae.encode(part)[0], sequence_attributes(part, self.names)
@@ -60,7 +60,7 @@ class SequenceTask:
         return samples(sequences.train[: recipe.train_limit or None]), samples(sequences.validation)
 
     def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
-        sequences = trained_splits(run.workspace).test[: recipe.test_limit]
+        sequences = trained_splits(same_seed(run, self.vae)).test[: recipe.test_limit]
         lens = model.lens
         z = model.latents(sequences)
         z_star = lens.infer(z)

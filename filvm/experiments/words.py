@@ -19,11 +19,11 @@ from filvm.data import Categorical, Continuous
 from filvm.data.side_information import Attribute
 from filvm.data.words import LANGUAGES, Words, WordSplits, listed_forms, load_words, split_words
 from filvm.experiments.measures import LensMetrics, Samples, code_measures
+from filvm.experiments.seeds import same_seed
 from filvm.experiments.settings import Recipe, TextVaeSettings
 from filvm.lens import LensPipeline
 from filvm.runs.experiment import kept_settings
 from filvm.runs.run import Run
-from filvm.runs.workspace import Workspace
 from filvm.vae import VAE
 
 DRAWS = 2  # of z, for each word in the training of a lens
@@ -38,9 +38,9 @@ def word_splits(settings: TextVaeSettings) -> WordSplits:
     return WordSplits(splits.train[: settings.train_limit or None], splits.validation, splits.test)
 
 
-def trained_words(workspace: Workspace) -> WordSplits:
-    """The words that the run of vae-words was trained on."""
-    return word_splits(kept_settings(workspace.run("vae-words"), TextVaeSettings()))
+def trained_words(run: Run) -> WordSplits:
+    """The words that a run of vae-words was trained on."""
+    return word_splits(kept_settings(run, TextVaeSettings()))
 
 
 def word_attributes(words: Words) -> dict[str, np.ndarray]:
@@ -59,7 +59,7 @@ class WordTask:
     )
 
     def training_samples(self, run: Run, vae: VAE, recipe: Recipe) -> tuple[Samples, Samples]:
-        words = trained_words(run.workspace)
+        words = trained_words(same_seed(run, self.vae))
         train = words.train[: recipe.train_limit or None]
         rng = np.random.default_rng(recipe.seed)
 
@@ -74,7 +74,7 @@ class WordTask:
         return draws(train, DRAWS), draws(words.validation, 1)
 
     def measure(self, run: Run, model: LensPipeline, recipe: Recipe) -> LensMetrics:
-        splits = trained_words(run.workspace)
+        splits = trained_words(same_seed(run, self.vae))
         words = splits.test[: recipe.test_limit or None]
         judge, known = LanguageJudge(splits.train), word_attributes(words)
         z = model.latents(words.text)

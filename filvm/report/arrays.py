@@ -93,7 +93,7 @@ def reconstructed_sequences(workspace: Workspace) -> tuple[Sequences, np.ndarray
 
     The first test sequences whose lengths are nearest to those that the report shows.
     """
-    test = trained_splits(workspace).test
+    test = trained_splits(workspace.run("vae-sequences")).test
     chosen = [int(np.argmin(np.abs(test.length - length))) for length in (20, 24, 7, 13)]
     model = workspace.run("vae-sequences").model()
     return test[np.array(chosen)], *model.reconstruct(test[np.array(chosen)])
@@ -176,7 +176,7 @@ def sequence_clouds(workspace: Workspace, titles: dict[str, str]) -> tuple[list[
     also R^2 of each owned attribute, as strong readers predict it from all dimensions but its own:
     two dimensions together may hold what neither is correlated with.
     """
-    test = trained_splits(workspace).test[:10_000]
+    test = trained_splits(workspace.run("vae-sequences")).test[:10_000]
     attributes = sequence_attributes(test, tuple(SEQUENCE_RANGES))
     codes = list(_upright_codes(workspace, titles, test))
     clouds = [

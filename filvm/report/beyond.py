@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from filvm.experiments.catalogue import COMPARED, OTHER_SEEDS, seed_name
+from filvm.experiments.catalogue import COMPARED
 from filvm.experiments.digits import AR_VAE
+from filvm.experiments.seeds import every_seed
 from filvm.figures.manipulation import traversals_figure
 from filvm.figures.reconstructions import image_rows_figure
 from filvm.figures.trade_off import TradeOff, trade_off_figure
@@ -36,7 +37,7 @@ this cost with the two gains.
 ![Image error of each lens against digits on request and leakage](trade_off.png)
 
 Where a column names several seeds, a cell is the mean ± the standard deviation over trainings of
-the lens on one VAE (`make seeds`).
+the VAE and the lens (`make seeds`).
 
 """
 ENCODERS_INTRODUCTION = """## What the sequence encoder is given
@@ -176,8 +177,7 @@ def metrics_of_seeds(workspace: Workspace, lenses: Mapping[str, str]) -> dict[st
     """
     found = {}
     for title, name in lenses.items():
-        others = [workspace.run(seed_name(name, seed)) for seed in OTHER_SEEDS]
-        runs = [workspace.run(name), *(run for run in others if run.digest() is not None)]
+        runs = every_seed(workspace, name)
         seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
         found[f"{title}{seeds}"] = [run.metrics() for run in runs]
     return found

@@ -55,7 +55,7 @@ def words_introduction(workspace: Workspace) -> str:
 
 def draw_words(workspace: Workspace, folder: Path) -> None:
     """Write the three figures of words into `folder`."""
-    splits = trained_words(workspace)
+    splits = trained_words(workspace.run("vae-words"))
     run = workspace.run(LENS)
     model, judge = run.model(), LanguageJudge(splits.train)
     test = splits.test[:10_000]
