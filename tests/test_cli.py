@@ -67,6 +67,7 @@ def test_list_shows_every_experiment_with_its_settings(capsys, profile):
         (["figures", "figure_99"], "figure is figure_99; expected figure_01"),
         (["figures", "figure_03"], "is not a complete run"),
         (["ablations"], "is not a complete run"),
+        (["results"], "holds no complete run: `make reproduce-figures`"),
         (["data", "fashion"], "data is fashion; expected mnist, thickness"),
     ],
 )

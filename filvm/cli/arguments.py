@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     argument = add("runs", "notebooks", "execute the notebooks of notebooks/", data, runs)
     argument("name", nargs="*", help="for example 01_vae_on_mnist; default: those of the report")
 
+    add("results", "results", "write RESULTS.md from the finished runs", data, runs)
     add("results", "ablations", "tables and figures of the finished ablations", data, runs)
     add(
         "results",

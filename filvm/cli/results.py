@@ -31,6 +31,13 @@ def figures_command(arguments: argparse.Namespace) -> None:
     print(f"figures are in {folder}")
 
 
+def results_command(arguments: argparse.Namespace) -> None:
+    workspace = workspace_of(arguments)
+    path = workspace.folder / "RESULTS.md"
+    write_results(workspace, path)
+    print(path)
+
+
 def ablations_command(arguments: argparse.Namespace) -> None:
     workspace = workspace_of(arguments)
     for path in draw_ablations(workspace, workspace.folder / "ablations"):

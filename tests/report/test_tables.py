@@ -63,6 +63,26 @@ def test_only_seeds_that_are_complete_are_counted(tmp_path, monkeypatch):
     assert found == {"FILVM, 2 seeds": [{"of": name} for name in complete]}
 
 
+def test_a_row_with_several_seeds_has_their_mean_and_is_judged_by_it(tmp_path, monkeypatch):
+    errors = {"vae-mnist": 0.020, "seeds/vae-mnist/seed-1": 0.012, "seeds/vae-mnist/seed-2": 0.016}
+
+    def metrics(run):
+        test = {"mse": errors[run.name], "mse_sampled": 0.03, "kl": 1, "kl_per_dimension": [1, 2.0]}
+        return {"test": test, "pca_mse": 0.04, "seconds_to_report_mse": None}
+
+    monkeypatch.setattr("filvm.runs.run.Run.metrics", metrics)
+    monkeypatch.setattr("filvm.runs.run.Run.digest", lambda run: run.name)
+    table = results_table(Workspace("full", tmp_path), "vae-mnist").set_index("what")
+    assert list(table) == ["report's section", "report", "ours", "3 seeds", ""]
+    error = "MNIST, 8 dimensions: test MSE per pixel, z = mean"
+    assert table.loc[error, ["ours", "3 seeds", ""]].tolist() == [
+        "0.02000",  # seed 0 alone does not reach the report's 0.01904
+        "0.01600 ± 0.00400",
+        "surpassed",
+    ]
+    assert table.loc["KL of each dimension, nats", "3 seeds"] == ""  # their order is accidental
+
+
 def test_a_path_picks_entries_of_lists_and_of_dictionaries():
     assert value_at(METRICS, "test.kl[2,0]") == [3.0, 1.0]
     assert value_at(METRICS, "lengths.*.kl") == {"2": 1, "8": 2}
