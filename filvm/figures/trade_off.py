@@ -13,7 +13,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito 2008
 
 @dataclass(frozen=True)
 class TradeOff:
-    """One lens on one data set, measured on test images.
+    """One training of a lens on a data set, measured on test images.
 
     Attributes:
         data: title of the data set.
@@ -35,7 +35,8 @@ class TradeOff:
 def trade_off_figure(lenses: Sequence[TradeOff]) -> Figure:
     """Fidelity along x; digits on request (left) and leakage (right) along y.
 
-    The colour is the lens, the marker the data set. A dotted line is the error of the VAE alone.
+    The colour is the lens, the marker the data set; several marks of both are several seeds. A
+    dotted line is the error of the VAE alone, with the first of them.
     """
     names = list(dict.fromkeys(one.lens for one in lenses))
     data = list(dict.fromkeys(one.data for one in lenses))
@@ -44,13 +45,13 @@ def trade_off_figure(lenses: Sequence[TradeOff]) -> Figure:
     for axis, key in zip(panels, ("on_request", "leakage"), strict=True):
         for one in lenses:
             marker, colour = MARKERS[data.index(one.data)], COLOURS[names.index(one.lens)]
-            axis.axvline(one.error_of_vae, color="0.6", linestyle=":", linewidth=1)
-            axis.plot(one.error, getattr(one, key), marker, color=colour, markersize=8)
+            axis.plot(one.error, getattr(one, key), marker, color=colour, alpha=0.6, markersize=8)
         axis.set_xlabel("MSE per pixel after z to z* and back (left is better)")
         axis.set_ylim(0, 1.03)
         axis.grid(alpha=0.3)
         for title in data:
             error = next(one.error_of_vae for one in lenses if one.data == title)
+            axis.axvline(error, color="0.6", linestyle=":", linewidth=1)
             axis.annotate(
                 f"VAE, {title} ",
                 (error, 0.5),

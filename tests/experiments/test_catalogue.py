@@ -13,11 +13,13 @@ from filvm.experiments import (
     TrainOptions,
     Workspace,
     catalogue,
+    find_experiment,
     train_with_needs,
 )
 from filvm.experiments.ablations import ablation_name, variants
 from filvm.experiments.catalogue import ABLATION_STUDIES
 from filvm.experiments.digit_data import with_known
+from filvm.experiments.seeds import same_seed
 from filvm.experiments.settings import TARGETS, FilvmRecipe, FlowSettings, as_reported
 from filvm.runs.experiment import checked_settings
 
@@ -150,3 +152,16 @@ def test_all_variants_of_a_data_set_are_shortened_by_the_same_factor():
             short = ABLATIONS[ablation_name(data, variant, 2)].profiles["full"]
             changes = {"epochs": 4, "seed": 2, **study.changes}
             assert short == replace(full, steps=full.steps // study.divisor, **changes)
+
+
+@pytest.mark.parametrize(
+    ("lens", "vae"),
+    [
+        ("filvm-mnist", "vae-mnist"),
+        ("seeds/filvm-mnist/seed-2", "seeds/vae-mnist/seed-2"),
+        ("ablations/mnist/ours/seed-2", "vae-mnist"),
+    ],
+)
+def test_a_lens_reads_the_vae_that_the_catalogue_says_it_needs(tmp_path, lens, vae):
+    assert same_seed(Workspace("full", tmp_path).run(lens), "vae-mnist").name == vae
+    assert find_experiment(lens).needs[0] == vae
