@@ -217,7 +217,8 @@ def shorten_names(graph: Any) -> None:
     """Rename the tensors of an `onnx.GraphProto`, except its inputs and outputs, to _0, _1, ...
 
     tf2onnx takes long names from TensorFlow. In the explorer's decoder of sequences, which is
-    unrolled over 30 steps, they are 200 of 225 kB. Nodes need no names.
+    unrolled over 30 steps, they are 200 of 225 kB. Nodes need no names. Nodes and constants get an
+    order that the graph alone decides; tf2onnx' differs from process to process.
     """
     kept = {"", *(value.name for value in [*graph.input, *graph.output])}  # "": left out
     short: dict[str, str] = {}
@@ -226,19 +227,51 @@ def shorten_names(graph: Any) -> None:
         return name if name in kept else short.setdefault(name, f"_{len(short)}")
 
     def rename(part: Any) -> None:
-        for named in (*part.input, *part.output, *part.initializer):
-            named.name = renamed(named.name)
-        for node in part.node:
+        nodes = _ordered_nodes(part)
+        for node in nodes:
             node.ClearField("name")
             node.input[:] = map(renamed, node.input)
             node.output[:] = map(renamed, node.output)
-            for attribute in node.attribute:
-                if attribute.HasField("g"):  # the body of a loop
-                    rename(attribute.g)
+            for body in _bodies(node):
+                rename(body)
+        del part.node[:]
+        part.node.extend(nodes)
+        for named in (*part.input, *part.output, *part.initializer):
+            named.name = renamed(named.name)
+        part.initializer.sort(key=lambda constant: (len(constant.name), constant.name))
         part.ClearField("value_info")
         part.ClearField("doc_string")
 
     rename(graph)
+
+
+def _bodies(node: Any) -> list[Any]:
+    """The graphs inside a node: the body of a loop, for one."""
+    return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+
+
+def _ordered_nodes(graph: Any) -> list[Any]:
+    """Copies of the nodes of a graph, each after those it needs, from the first output on."""
+    made = {output: node for node in graph.node for output in node.output}
+
+    def needed(node: Any) -> list[str]:
+        inside = [name for body in _bodies(node) for inner in body.node for name in needed(inner)]
+        return [*node.input, *inside, *(v.name for body in _bodies(node) for v in body.output)]
+
+    ordered: list[Any] = []
+    waiting = [value.name for value in reversed(graph.output)]
+    while waiting:
+        node = made.get(waiting[-1])
+        missing = [name for name in needed(node) if name in made] if node is not None else []
+        if missing:
+            waiting += reversed(missing)
+            continue
+        waiting.pop()
+        if node is not None:
+            ordered.append(type(node).FromString(node.SerializeToString()))
+            for output in node.output:
+                del made[output]
+    return ordered
 
 
 def check_onnx(
