@@ -237,7 +237,7 @@ mnist-r: $(MNIST_R) ## MNIST-R: eight rotations of every digit
 train: $(call done,$(REPORT)) ## every experiment of the report
 figures: $(RUNS)/figures/.sequences $(RUNS)/RESULTS.md ## every figure, and the table of results
 notebooks: $(call notebooks,$(NOTEBOOKS)) ## executed copies of the notebooks
-seeds: ## every VAE and lens with three seeds, in the tables of the report and beyond it (80 minutes more)
+seeds: ## every VAE and lens with three seeds, in the tables of the report and beyond it (an hour and a half more)
 seeds: $(call done,$(REPORT) $(BEYOND) $(SEEDED))
 	@$(FILVM) results $(WHERE)
 	@$(FILVM) beyond $(WHERE)
