@@ -37,8 +37,9 @@ def with_seed(one: Experiment, seed: int) -> Experiment:
 
 def same_seed(run: Run, name: str) -> Run:
     """The run of another experiment with the seed of `run`: the VAE of a lens, for one."""
-    group, *_, seed = run.name.split("/")
-    return run.workspace.run(f"seeds/{name}/{seed}" if group == "seeds" else name)
+    if run.name.startswith("seeds/"):
+        name = f"seeds/{name}/{run.name.rpartition('/')[2]}"
+    return run.workspace.run(name)
 
 
 def every_seed(workspace: Workspace, name: str) -> list[Run]:
