@@ -82,8 +82,9 @@ LENSES_mnist-r := filvm-mnist-r-report filvm-mnist-r invertible-mnist-r
 LENSES_sequences := filvm-sequences filvm-sequences-start-step filvm-sequences-report \
 	invertible-sequences
 LENSES_words := filvm-words invertible-words
+OTHER_SEEDS := 1 2
 with_seed = $(foreach seed,$(2),$(1:%=seeds/%/seed-$(seed)))
-SEEDED := $(foreach seed,1 2,$(foreach data,mnist-r mnist sequences words, \
+SEEDED := $(foreach seed,$(OTHER_SEEDS),$(foreach data,mnist-r mnist sequences words, \
 	$(call with_seed,vae-$(data) $(LENSES_$(data)),$(seed))))
 EXPLORED := vae-mnist filvm-mnist invertible-mnist oracles-mnist vae-mnist-r filvm-mnist-r \
 	oracles-mnist-r vae-sequences filvm-sequences vae-words filvm-words
@@ -91,14 +92,14 @@ SERVED := $(filter vae-% ilvm-% filvm-%,$(REPORT))
 
 JUDGES_mnist := $(RUNS)/oracles-mnist/.done $(THICKNESS)
 JUDGES_mnist-r := $(RUNS)/oracles-mnist-r/.done $(MNIST_R)
-$(call done,vae-mnist $(call with_seed,vae-mnist,1 2) vae-mnist-16 oracles-mnist): $(MNIST)
-$(call done,vae-mnist-r $(call with_seed,vae-mnist-r,1 2) oracles-mnist-r): $(MNIST_R)
-$(call done,vae-sequences $(call with_seed,vae-sequences,1 2) vae-sequences-plain):
-$(call done,vae-words $(call with_seed,vae-words,1 2)):
+$(call done,vae-mnist $(call with_seed,vae-mnist,$(OTHER_SEEDS)) vae-mnist-16 oracles-mnist): $(MNIST)
+$(call done,vae-mnist-r $(call with_seed,vae-mnist-r,$(OTHER_SEEDS)) oracles-mnist-r): $(MNIST_R)
+$(call done,vae-sequences $(call with_seed,vae-sequences,$(OTHER_SEEDS)) vae-sequences-plain):
+$(call done,vae-words $(call with_seed,vae-words,$(OTHER_SEEDS))):
 define lenses
 $(call done,$(LENSES_$(1)) $(filter ablations/$(1)/%,$(ABLATIONS))): \
 	$(RUNS)/vae-$(1)/.done $(JUDGES_$(1))
-$(foreach seed,1 2,$(eval $(call done,$(call with_seed,$(LENSES_$(1)),$(seed))): \
+$(foreach seed,$(OTHER_SEEDS),$(eval $(call done,$(call with_seed,$(LENSES_$(1)),$(seed))): \
 	$(RUNS)/seeds/vae-$(1)/seed-$(seed)/.done $(JUDGES_$(1))))
 endef
 $(foreach data,mnist mnist-r sequences words,$(eval $(call lenses,$(data))))

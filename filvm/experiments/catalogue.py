@@ -284,15 +284,17 @@ COMPARED = {
     },
 }
 # What is trained with other seeds, too: these lenses and the others of the report, and their VAEs.
+_SEEDED_LENSES = dict.fromkeys(
+    [
+        *(one.name for one in LENSES),
+        *(name for lenses in COMPARED.values() for name in lenses.values()),
+    ]
+)
+_SEEDED_VAES = dict.fromkeys(EXPERIMENTS[name].needs[0] for name in _SEEDED_LENSES)
 SEEDED = {
     seed_name(name, seed): with_seed(EXPERIMENTS[name], seed)
     for seed in OTHER_SEEDS
-    for name in (
-        *("vae-mnist", "vae-mnist-r", "vae-sequences", "vae-words"),
-        *(one.name for one in LENSES),
-        *("invertible-mnist", "invertible-mnist-r", "invertible-sequences"),
-        *("filvm-words", "invertible-words"),
-    )
+    for name in (*_SEEDED_VAES, *_SEEDED_LENSES)
 }
 
 

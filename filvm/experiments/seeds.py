@@ -38,7 +38,7 @@ def with_seed(one: Experiment, seed: int) -> Experiment:
 def same_seed(run: Run, name: str) -> Run:
     """The run of another experiment with the seed of `run`: the VAE of a lens, for one."""
     if run.name.startswith("seeds/"):
-        name = f"seeds/{name}/{run.name.rpartition('/')[2]}"
+        name = seed_name(name, int(run.name.rpartition("-")[2]))
     return run.workspace.run(name)
 
 
