@@ -155,53 +155,67 @@ class AffineCouplings(keras.layers.Layer):
         return network
 
     def _scale_and_shift(
-        self, k: int, z: tf.Tensor, sharpness: float
+        self, k: int, kept: Sequence[tf.Tensor], read: Sequence[tf.Tensor], sharpness: float
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return s and t [batch, moved], and the logits of the moved dimension's label, if any."""
+        """Return s and t [batch, moved], and the logits of the moved dimension's label, if any.
 
-        def like_z(tensor: tf.Tensor) -> tf.Tensor:
-            return tf.cast(tensor, z.dtype)
-
+        `kept` are the dimensions of z that coupling k keeps; `read` what its network gets of the
+        labels, `_reading` of each that is settled.
+        """
         coupling = self.couplings[k]
-        read = [
-            like_z(self.read(j, tf.cast(z[:, j : j + 1], tf.float32)))
-            for j, count in enumerate(self.classes[: coupling.settled])
-            if count
+        hidden = tf.concat([*kept, *read], axis=1)
+        weights = [
+            [tf.cast(weight, hidden.dtype) for weight in layer] for layer in self.networks[k]
         ]
-        hidden = tf.concat([z[:, : coupling.begin], z[:, coupling.end :], *read], axis=1)
-        *hidden_layers, (kernel, bias) = self.networks[k]
+        *hidden_layers, (kernel, bias) = weights
         for hidden_kernel, hidden_bias in hidden_layers:
-            hidden = tf.nn.relu(tf.matmul(hidden, like_z(hidden_kernel)) + like_z(hidden_bias))
+            hidden = tf.nn.relu(tf.matmul(hidden, hidden_kernel) + hidden_bias)
         moved = coupling.end - coupling.begin
         sizes = [moved, moved, coupling.classes]
-        s, t, logits = tf.split(tf.matmul(hidden, like_z(kernel)) + like_z(bias), sizes, axis=1)
+        s, t, logits = tf.split(tf.matmul(hidden, kernel) + bias, sizes, axis=1)
         if coupling.classes:
-            places = like_z(tf.stop_gradient(self.places(coupling.begin)))
+            places = tf.cast(tf.stop_gradient(self.places(coupling.begin)), hidden.dtype)
             t += tf.linalg.matvec(tf.nn.softmax(sharpness * logits), places)[:, tf.newaxis]
         return coupling.bound * tf.tanh(s / coupling.bound), t, logits
+
+    def _reading(self, j: int, own: tf.Tensor) -> tf.Tensor:
+        """The probabilities [batch, classes] of the label that owns z*_j, own [batch, 1]."""
+        return tf.cast(self.read(j, tf.cast(own, tf.float32)), own.dtype)
+
+    def _parts(self, coupling: Coupling, z: tf.Tensor) -> list[tf.Tensor]:
+        """The dimensions of z before, in and after the moved ones."""
+        sizes = [coupling.begin, coupling.end - coupling.begin, self.dimensions - coupling.end]
+        return tf.split(z, sizes, axis=1)
 
     def call(
         self, z: tf.Tensor, sharpness: float = 1.0
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Return T(z) [batch, dimensions], log |det dT/dz| [batch], and logits of each label."""
-        all_logits = []
+        all_logits, read = [], []
         log_det = tf.zeros_like(z[:, 0])
-        for k, coupling in enumerate(self.couplings):
-            z = tf.matmul(z, tf.cast(self.rotations[k], z.dtype))
-            s, t, logits = self._scale_and_shift(k, z, sharpness)
-            all_logits += [logits] if coupling.classes else []
-            moved = z[:, coupling.begin : coupling.end] * tf.exp(s) + t
-            z = tf.concat([z[:, : coupling.begin], moved, z[:, coupling.end :]], axis=1)
+        rotations = tf.unstack(tf.cast(self.rotations, z.dtype))
+        for k, (coupling, rotation) in enumerate(zip(self.couplings, rotations, strict=True)):
+            before, moved, after = self._parts(coupling, tf.matmul(z, rotation))
+            s, t, logits = self._scale_and_shift(k, [before, after], read, sharpness)
+            moved = moved * tf.exp(s) + t
+            if coupling.classes:  # no later coupling moves this dimension
+                all_logits.append(logits)
+                read.append(self._reading(coupling.begin, moved))
+            z = tf.concat([before, moved, after], axis=1)
             log_det += tf.reduce_sum(s, axis=1)
         return z, log_det, all_logits
 
     def inverse(self, z_star: tf.Tensor, sharpness: float = 1.0) -> tf.Tensor:
         """Return the z with T(z) = z_star, for T with the same sharpness."""
+        labels = [j for j, count in enumerate(self.classes) if count]
+        read = {j: self._reading(j, z_star[:, j : j + 1]) for j in labels}
+        # Not the transposes, which are the inverses to float32 accuracy only; z may be float64.
+        rotations = tf.unstack(tf.linalg.inv(tf.cast(self.rotations, z_star.dtype)))
         z = z_star
         for k, coupling in reversed(list(enumerate(self.couplings))):
-            s, t, _ = self._scale_and_shift(k, z, sharpness)
-            moved = (z[:, coupling.begin : coupling.end] - t) * tf.exp(-s)
-            z = tf.concat([z[:, : coupling.begin], moved, z[:, coupling.end :]], axis=1)
-            # Not the transpose, which is the inverse to float32 accuracy only; z may be float64.
-            z = tf.matmul(z, tf.linalg.inv(tf.cast(self.rotations[k], z.dtype)))
+            before, moved, after = self._parts(coupling, z)
+            settled = [read[j] for j in labels if j < coupling.settled]
+            s, t, _ = self._scale_and_shift(k, [before, after], settled, sharpness)
+            moved = (moved - t) * tf.exp(-s)
+            z = tf.matmul(tf.concat([before, moved, after], axis=1), rotations[k])
         return z

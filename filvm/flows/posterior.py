@@ -23,13 +23,13 @@ class PlanarFlows(keras.layers.Layer):
         num_flows: K, at least 1.
 
     Call arguments:
-        z_0: samples of q0, `[batch, D]`.
+        z_0: samples of q0, `[batch, D]`; or several of every row, `[draws, batch, D]`.
         w: `[batch, K * D]`, w_1 first.
         u: `[batch, K * D]`.
         b: `[batch, K]`.
 
     Returns:
-        z_K `[batch, D]` and the sum of the K log-determinants `[batch]`.
+        z_K of the shape of z_0, and the sum of the K log-determinants, one for every row of z_0.
 
     >>> z_0 = tf.random.stateless_normal([7, 4], seed=[0, 1])
     >>> parameters = keras.layers.Dense(3 * 4 + 3 * 4 + 3)(z_0)
@@ -50,13 +50,19 @@ class PlanarFlows(keras.layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         w, u = self.split(z_0, w, u, b)
         u_hat, p = constrained_u(w, u)
-        z_k = z_0
-        log_det = tf.zeros_like(z_0[..., 0])
-        for k in range(self.num_flows):
-            a = tf.reduce_sum(w[..., k, :] * z_k, axis=-1) + b[..., k]
-            z_k = z_k + u_hat[..., k, :] * tf.tanh(a)[..., tf.newaxis]
-            log_det = log_det + log_det_jacobian(a, p[..., k])
-        return z_k, log_det
+        flows = zip(
+            tf.unstack(w, axis=-2),
+            tf.unstack(u_hat, axis=-2),
+            tf.split(b, self.num_flows, axis=-1),
+            strict=True,
+        )
+        z_k, all_a = z_0, []
+        for w_k, u_k, b_k in flows:
+            a = tf.reduce_sum(w_k * z_k, axis=-1, keepdims=True) + b_k
+            z_k = z_k + u_k * tf.tanh(a)
+            all_a.append(a)
+        log_dets = log_det_jacobian(tf.concat(all_a, axis=-1), p)  # of all flows at once
+        return z_k, tf.reduce_sum(log_dets, axis=-1)
 
     def split(
         self, z_0: tf.Tensor, w: tf.Tensor, u: tf.Tensor, b: tf.Tensor

@@ -157,18 +157,13 @@ class ILVM(Lens):
             seed: of the draw, int32 [2].
 
         Returns:
-            The draw `z_star` [n, d], and [n] each, in nats: `log_prior`, `log_likelihood_z`,
-            `log_likelihood_<key>` of every attribute, `log_q0` and `log_det`.
+            The draw `z_star` and the centre `center` [n, d], and [n] each, in nats: `log_prior`,
+            `log_likelihood_z`, `log_likelihood_<key>` of every attribute, `log_q0` and `log_det`.
         """
-        z_star, log_q0, log_det = posterior.sample(seed)
-        generated, *read = self.generative(z_star)
-        terms = {
-            "z_star": z_star,
-            "log_q0": log_q0,
-            "log_det": log_det,
-            "log_prior": standard_normal_log_prob(z_star),
-            "log_likelihood_z": gaussian_log_likelihood(z, generated, self.latent_variance),
-        }
+        terms = posterior.terms(seed)
+        generated, *read = self.generative(terms["z_star"])
+        terms["log_prior"] = standard_normal_log_prob(terms["z_star"])
+        terms["log_likelihood_z"] = gaussian_log_likelihood(z, generated, self.latent_variance)
         for attribute, inputs, output in zip(self.attributes, encoded, read, strict=True):
             terms[f"log_likelihood_{attribute.key}"] = attribute_log_likelihood(
                 attribute, inputs, output
@@ -199,7 +194,7 @@ class ILVM(Lens):
         losses = {
             name: batch_mean(terms[name], weights) for name in self.loss_names() if name in terms
         }
-        penalty, penalties = self.penalties(posterior, terms["z_star"], encoded, weights)
+        penalty, penalties = self.penalties(terms, encoded, weights)
         losses.update(penalties)
         elbo = batch_mean(objective(terms, self.beta, self.weights_by_key), weights)
         losses["lens_loss"] = penalty - elbo
@@ -213,12 +208,17 @@ class ILVM(Lens):
 
     def penalties(
         self,
-        posterior: Posterior,
-        z_star: tf.Tensor,
+        terms: dict[str, tf.Tensor],
         encoded: Sequence[tf.Tensor],
         weights: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The losses beyond equation (8): their weighted sum, and each by name. Here none."""
+        """The losses beyond equation (8): their weighted sum, and each by name. Here none.
+
+        Args:
+            terms: of `elbo_terms`.
+            encoded: s as network inputs, [n, width] each.
+            weights: of the samples, [n].
+        """
         return tf.zeros([]), {}
 
     # z <-> z*.
@@ -231,7 +231,7 @@ class ILVM(Lens):
         known = self.network_inputs(side)
         encoded = fill_missing(self.attributes, known, self.secondary_outputs(standard))
         posterior = self.posterior(standard, encoded)
-        z_star = posterior.center() if seed is None else posterior.sample(seed)[0]
+        z_star = posterior.center() if seed is None else posterior.sample(seed)
         return tf.cast(z_star, z.dtype)
 
     def generate_tensors(self, z_star: tf.Tensor) -> tf.Tensor:
@@ -381,22 +381,19 @@ class FILVM(ILVM):
 
     def penalties(
         self,
-        posterior: Posterior,
-        z_star: tf.Tensor,
+        terms: dict[str, tf.Tensor],
         encoded: Sequence[tf.Tensor],
         weights: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Swap consistency and dependence: their weighted sum, and each by name."""
         total, losses = tf.zeros([]), {}
         if self.swap_weight:
-            swapped = swap_attributes(z_star, self.attributes)
+            swapped = swap_attributes(terms["z_star"], self.attributes)
             outputs = self.secondary_outputs(self.generative(swapped)[0])
             losses.update(swap_losses(self.attributes, encoded, outputs, weights))
             total += self.swap_weight * tf.add_n(list(losses.values()))
         if self._has_dependence():
-            losses["dependence"] = sum(
-                free_dependence(self.attributes, codes, encoded, weights)
-                for codes in (z_star, posterior.center())
-            )
+            codes = tf.stack([terms["z_star"], terms["center"]])
+            losses["dependence"] = free_dependence(self.attributes, codes, encoded, weights)
             total += self.independence_weight * losses["dependence"]
         return total, losses

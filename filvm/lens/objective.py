@@ -157,54 +157,63 @@ def swap_losses(
 
 
 def spread(x: tf.Tensor, included: tf.Tensor | None = None) -> tf.Tensor:
-    """Standard deviation of each column of x [n, d]; its gradient is 0 for a constant column.
+    """Standard deviation of each column of x [..., n, d]; its gradient is 0 for a constant column.
 
     `included` [n] is 1 for the rows that count and 0 for the others.
     """
     if included is None:
-        variance = tf.math.reduce_variance(x, axis=0)
+        variance = tf.math.reduce_variance(x, axis=-2)
     else:
         share = tf.math.divide_no_nan(included, tf.reduce_sum(included))[:, tf.newaxis]
-        mean = tf.reduce_sum(share * x, axis=0)
-        variance = tf.reduce_sum(share * tf.square(x - mean), axis=0)
+        mean = tf.reduce_sum(share * x, axis=-2, keepdims=True)
+        variance = tf.reduce_sum(share * tf.square(x - mean), axis=-2)
     return tf.sqrt(tf.maximum(variance, 1e-12))
 
 
 def gaussian_kernel(x: tf.Tensor, widths: Sequence[float] = (0.7, 1.5, 3.0)) -> tf.Tensor:
-    """exp(-|x_i - x_j|^2 / (2 width^2)), averaged over the widths: x [n, d] -> [n, n]."""
-    squared = tf.reduce_sum(tf.square(x[:, None, :] - x[None, :, :]), axis=-1)
-    return tf.add_n([tf.exp(-squared / (2.0 * width**2)) for width in widths]) / len(widths)
+    """exp(-|x_i - x_j|^2 / (2 width^2)), averaged over the widths: [..., n, d] -> [..., n, n].
+
+    |x_i - x_j|^2 = |x_i|^2 + |x_j|^2 - 2 x_i.x_j is exact enough for columns with a standard
+    deviation near 1, and needs no tensor [n, n, d].
+    """
+    products = tf.matmul(x, x, transpose_b=True)
+    squares = tf.linalg.diag_part(products)
+    squared = tf.nn.relu(squares[..., :, None] + squares[..., None, :] - 2.0 * products)
+    return tf.add_n([tf.exp(squared / (-2.0 * width**2)) for width in widths]) / len(widths)
 
 
 def dependence(k_x: tf.Tensor, k_y: tf.Tensor, included: tf.Tensor | None = None) -> tf.Tensor:
-    """Statistical dependence of two variables x and y, from their kernel matrices [n, n].
+    """Statistical dependence of two variables x and y, from their kernel matrices [..., n, n].
 
         HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y))
 
     with the unbiased estimate of the Hilbert-Schmidt independence criterion (Song et al. 2007,
     arXiv:0704.2668, equation 5): 0 on average for independent variables at any n, and 1 for a
-    variable and itself. No gradient flows through the denominator. Returns a scalar, 0 for fewer
-    than 4 samples. `included` [n] is 1 for the samples that count and 0 for the others.
+    variable and itself. No gradient flows through the denominator. Returns [...], 0 for fewer than
+    4 samples. `included` [n] is 1 for the samples that count and 0 for the others.
     """
-    count = tf.cast(tf.shape(k_x)[0], k_x.dtype) if included is None else tf.reduce_sum(included)
+    count = tf.cast(tf.shape(k_x)[-1], k_x.dtype) if included is None else tf.reduce_sum(included)
     enough = count >= 4
     n = tf.where(enough, count, 4.0)
 
-    def hsic(k: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-        sums, other_sums = tf.reduce_sum(k, axis=1), tf.reduce_sum(other, axis=1)
+    def hsic(k: tf.Tensor, k_sums: tf.Tensor, other: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
         total = (
-            tf.reduce_sum(k * other)
-            + tf.reduce_sum(sums) * tf.reduce_sum(other_sums) / ((n - 1.0) * (n - 2.0))
-            - 2.0 * tf.reduce_sum(sums * other_sums) / (n - 2.0)
+            tf.reduce_sum(k * other, axis=[-2, -1])
+            + tf.reduce_sum(k_sums, axis=-1)
+            * tf.reduce_sum(sums, axis=-1)
+            / ((n - 1.0) * (n - 2.0))
+            - 2.0 * tf.reduce_sum(k_sums * sums, axis=-1) / (n - 2.0)
         )
         return total / (n * (n - 3.0))
 
-    without_diagonal = 1.0 - tf.eye(tf.shape(k_x)[0], dtype=k_x.dtype)
+    without_diagonal = 1.0 - tf.eye(tf.shape(k_x)[-1], dtype=k_x.dtype)
     if included is not None:
         without_diagonal *= included[:, tf.newaxis] * included
     k_x, k_y = k_x * without_diagonal, k_y * without_diagonal
-    scale = tf.sqrt(tf.maximum(hsic(k_x, k_x), 1e-3) * tf.maximum(hsic(k_y, k_y), 1e-3))
-    return tf.where(enough, hsic(k_x, k_y) / tf.stop_gradient(scale), 0.0)
+    x = k_x, tf.reduce_sum(k_x, axis=-1)
+    y = k_y, tf.reduce_sum(k_y, axis=-1)
+    own_x, own_y = (tf.maximum(tf.stop_gradient(hsic(*one, *one)), 1e-3) for one in (x, y))
+    return tf.where(enough, hsic(*x, *y) / tf.sqrt(own_x * own_y), 0.0)
 
 
 def free_dependence(
@@ -221,26 +230,26 @@ def free_dependence(
 
     Args:
         attributes: own the first dimensions (`filvm.data.side_information.owned_slices`).
-        z_star: [batch, d]. The first 256 rows count, because the cost is quadratic.
+        z_star: [codes, batch, d], one or several z* of every sample, over which the result is
+            summed. The first 256 samples count, because the cost is quadratic.
         encoded: s as network inputs, [batch, width] each.
         weights: of the samples, [batch]. Samples with a weight > 0 count, and all the same.
 
     Returns:
         A scalar.
     """
-    free = z_star[:256, num_owned(attributes) :]
+    free = z_star[:, :256, num_owned(attributes) :]
     included = None
     if weights is not None:
         counts = weights[:256] > 0
         included = tf.cast(counts, free.dtype)
         free = tf.where(counts[:, tf.newaxis], free, 0.0)  # may be infinite in the others
-    free_kernel = gaussian_kernel(free / (spread(free, included) + 1e-3))
-    total = tf.zeros([])
-    for attribute, inputs in zip(attributes, encoded, strict=True):
-        inputs = inputs[:256]
-        if isinstance(attribute, Categorical):
-            attribute_kernel = tf.matmul(inputs, inputs, transpose_b=True)
-        else:
-            attribute_kernel = gaussian_kernel(inputs, [1.0])
-        total += dependence(free_kernel, attribute_kernel, included)
-    return total
+    deviations = spread(free, included)[:, tf.newaxis]
+    free_kernels = gaussian_kernel(free / (deviations + 1e-3))
+    kernels = [
+        tf.matmul(inputs[:256], inputs[:256], transpose_b=True)
+        if isinstance(attribute, Categorical)
+        else gaussian_kernel(inputs[:256], [1.0])
+        for attribute, inputs in zip(attributes, encoded, strict=True)
+    ]
+    return tf.reduce_sum(dependence(free_kernels[:, tf.newaxis], tf.stack(kernels), included))

@@ -36,8 +36,24 @@ class Posterior:
         """T(mean), [n, d]."""
         return self.flows(self.mean, self.w, self.u, self.b)[0]
 
-    def sample(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """A draw z* [n, d], its log q0(z_0) [n] and its log|det dT/dz_0| [n]."""
+    def sample(self, seed: tf.Tensor) -> tf.Tensor:
+        """A draw z* [n, d]."""
         z_0 = sample_gaussian(self.mean, self.log_var, seed)
-        z_star, log_det = self.flows(z_0, self.w, self.u, self.b)
-        return z_star, base_log_prob(z_0, self.mean, self.log_var), log_det
+        return self.flows(z_0, self.w, self.u, self.b)[0]
+
+    def terms(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """A draw and what equation (8) needs of it; the flows run once for it and the centre.
+
+        Returns:
+            `z_star` and `center` [n, d], `log_q0` = log q0(z_0) and `log_det` = log|det dT/dz_0|
+            of the draw, [n].
+        """
+        z_0 = sample_gaussian(self.mean, self.log_var, seed)
+        codes, log_dets = self.flows(tf.stack([z_0, self.mean]), self.w, self.u, self.b)
+        z_star, center = tf.unstack(codes)
+        return {
+            "z_star": z_star,
+            "center": center,
+            "log_q0": base_log_prob(z_0, self.mean, self.log_var),
+            "log_det": log_dets[0],
+        }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -26,25 +28,32 @@ class FusedAdam(keras.optimizers.Adam):
     array([0.5, 2.5], dtype=float32)
     """
 
+    def _distributed_apply_gradients_fn(
+        self, distribution: Any, grads_and_vars: Any, **kwargs: Any
+    ) -> tf.Tensor:
+        # What all variables share is computed once: per variable it would be 12 operations.
+        step = tf.cast(self.iterations + 1, tf.float32)
+        self._shared = {
+            "beta1_power": tf.pow(self.beta_1, step),
+            "beta2_power": tf.pow(self.beta_2, step),
+            "lr": tf.cast(self.learning_rate, tf.float32),
+            "beta1": tf.constant(self.beta_1),
+            "beta2": tf.constant(self.beta_2),
+            "epsilon": tf.constant(self.epsilon),
+        }
+        iterations = super()._distributed_apply_gradients_fn(distribution, grads_and_vars, **kwargs)
+        self._shared = {}  # tensors of a graph cannot be saved with the model
+        return iterations
+
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         if isinstance(gradient, tf.IndexedSlices) or self.amsgrad or self.adaptive_epsilon:
             super().update_step(gradient, variable)
             return
         index = self._index_dict[self._var_key(variable)]
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        rate, beta_1, beta_2, epsilon = (
-            tf.cast(value, variable.dtype)
-            for value in (self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
-        )
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].handle,
             v=self._velocities[index].handle,
-            beta1_power=tf.pow(beta_1, step),
-            beta2_power=tf.pow(beta_2, step),
-            lr=rate,
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=epsilon,
             grad=gradient,
+            **{name: tf.cast(value, variable.dtype) for name, value in self._shared.items()},
         )

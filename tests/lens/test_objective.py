@@ -101,6 +101,15 @@ def test_dependence_is_0_on_average_for_independent_variables_and_1_for_equal_on
     assert dependence(k, gaussian_kernel(draws[0, 0] ** 2)) > 0.1
 
 
+def test_dependence_of_stacked_kernels_is_that_of_every_pair():
+    x, y = (np.random.default_rng(seed).normal(size=[3, 20, 2]) for seed in (1, 2))
+    k_x, k_y = gaussian_kernel(x), gaussian_kernel(y)
+    included = np.repeat([1.0, 0.0], [15, 5])
+    found = dependence(k_x[:, None], k_y, included)
+    pairs = [[dependence(one, other, included) for other in k_y] for one in k_x]
+    np.testing.assert_allclose(found, pairs, rtol=1e-9)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_dependence_is_0_for_too_few_samples(n):
     x = tf.Variable(Z[:n])
