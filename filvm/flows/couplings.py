@@ -184,8 +184,8 @@ class AffineCouplings(keras.layers.Layer):
 
     def _parts(self, coupling: Coupling, z: tf.Tensor) -> list[tf.Tensor]:
         """The dimensions of z before, in and after the moved ones."""
-        sizes = [coupling.begin, coupling.end - coupling.begin, self.dimensions - coupling.end]
-        return tf.split(z, sizes, axis=1)
+        begin, end = coupling.begin, coupling.end
+        return [z[:, :begin], z[:, begin:end], z[:, end:]]
 
     def call(
         self, z: tf.Tensor, sharpness: float = 1.0
