@@ -70,7 +70,10 @@ def fold(text: str) -> str:
     >>> fold("Größe"), fold("œuvre"), fold("señor")
     ('grosse', 'oeuvre', 'senor')
     """
-    decomposed = unicodedata.normalize("NFKD", text.lower().translate(_LIGATURES))
+    text = text.lower()
+    if text.isascii():  # most of a million forms
+        return text
+    decomposed = unicodedata.normalize("NFKD", text.translate(_LIGATURES))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 

@@ -310,7 +310,7 @@ def _fit(
     optimizer = keras.optimizers.Adam(schedule, jit_compile=False)
     optimizer.build(variables)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=steps >= STEPS_PER_CALL)  # fewer steps take less than to compile them
     def run(first_step: tf.Tensor, count: int) -> tf.Tensor:
         total = tf.zeros([len(seeds)])
         for i in tf.range(count):  # a constant length, so that XLA compiles once
