@@ -174,6 +174,8 @@ class VariationalRecipe(Recipe):
     swap_weight: NotNegative = 25.0
     positive_slopes: bool = True
     independence_weight: NotNegative = 150.0
+    critic_weight: NotNegative = 0.0  # these two are no part of the published recipes
+    aggregate_weight: NotNegative = 0.0
 
     def terms(self, latent_dim: int, attributes: Sequence[Attribute]) -> dict[str, Any]:
         """The arguments of the lens that weight the terms of equation (8)."""
@@ -191,7 +193,8 @@ class VariationalRecipe(Recipe):
         }
         if self.lens == "ilvm":
             return ILVM(latent_dim, attributes, **common)
-        amendments = {name: getattr(self, name) for name in AMENDMENTS.values()}
+        switches = (*AMENDMENTS.values(), "critic_weight", "aggregate_weight")
+        amendments = {name: getattr(self, name) for name in switches}
         return FILVM(latent_dim, attributes, **amendments, **common)
 
 

@@ -32,10 +32,12 @@ from filvm.lens.attributes import fill_missing
 from filvm.lens.base import Lens
 from filvm.lens.heads import LinearHead
 from filvm.lens.objective import (
+    aggregate_mismatch,
     attribute_log_likelihood,
     free_dependence,
     known_losses,
     objective,
+    reverse_gradient,
     standard_normal_log_prob,
     swap_attributes,
     swap_losses,
@@ -286,6 +288,18 @@ class FILVM(ILVM):
             q(z*|z, s) and for its centres, which `infer` returns. It removes the information of a
             label from those dimensions. 0 is off.
 
+    Two more are off by default. With them, p(z|z*) can be sharp, so that less of z is lost on the
+    way back (docs/your_own_data.md has what they change):
+
+    Args:
+        critic_weight: a critic network reads the attributes off the dimensions that no attribute
+            owns, of draws and of centres, and the recognition network learns to prevent it: the
+            critic's gradient reaches it with the factor -critic_weight
+            (`filvm.lens.objective.reverse_gradient`). A critic sees more than the dependence does.
+        aggregate_weight: weight of the distance between the aggregate of the draws, in these
+            dimensions, and the prior that `sample` draws from
+            (`filvm.lens.objective.aggregate_mismatch`).
+
     The other arguments are those of `ILVM`. `FILVM.report_recipe` is the report's FILVM.
     """
 
@@ -297,6 +311,8 @@ class FILVM(ILVM):
         "swap_weight",
         "positive_slopes",
         "independence_weight",
+        "critic_weight",
+        "aggregate_weight",
     )
 
     def __init__(
@@ -309,16 +325,26 @@ class FILVM(ILVM):
         swap_weight: float = 25.0,
         positive_slopes: bool = True,
         independence_weight: float = 150.0,
+        critic_weight: float = 0.0,
+        aggregate_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        check_at_least("swap_weight", swap_weight, 0)
-        check_at_least("independence_weight", independence_weight, 0)
-        self.independence_weight = independence_weight
+        weights = {
+            "swap_weight": swap_weight,
+            "independence_weight": independence_weight,
+            "critic_weight": critic_weight,
+            "aggregate_weight": aggregate_weight,
+        }
+        for name, weight in weights.items():
+            check_at_least(name, weight, 0)
+            setattr(self, name, weight)
         self.ordered_softmax = ordered_softmax
         self.informed_generative = informed_generative
-        self.swap_weight = swap_weight
         self.positive_slopes = positive_slopes
         super().__init__(latent_dim, side_information, **kwargs)
+        if self._uses("critic_weight"):
+            free = self.latent_dim - num_owned(self.attributes)
+            self.critic = self.reading_network(free, "free", "critic")
 
     @classmethod
     def report_recipe(
@@ -343,6 +369,8 @@ class FILVM(ILVM):
             "swap_weight": 0.0,
             "positive_slopes": False,
             "independence_weight": 0.0,
+            "critic_weight": 0.0,
+            "aggregate_weight": 0.0,
             **report_terms(latent_dim, side_information, beta, scaling),
         }
         return cls(latent_dim, side_information, **{**plain, **kwargs})
@@ -374,10 +402,20 @@ class FILVM(ILVM):
     def loss_names(self) -> list[str]:
         """The metrics of `ILVM`, and those of the amendments."""
         swaps = [f"swap_{name}" for name in self.keys] if self.swap_weight else []
-        return super().loss_names() + swaps + (["dependence"] if self._has_dependence() else [])
+        names = super().loss_names() + swaps
+        names += ["dependence"] if self._uses("independence_weight") else []
+        names += [f"critic_{name}" for name in self.keys] if self._uses("critic_weight") else []
+        return names + (["aggregate"] if self._uses("aggregate_weight") else [])
 
-    def _has_dependence(self) -> bool:
-        return self.independence_weight > 0 and self.latent_dim > num_owned(self.attributes)
+    def _uses(self, weight: str) -> bool:
+        """Whether a weight of the dimensions that no attribute owns has an effect."""
+        return getattr(self, weight) > 0 and self.latent_dim > num_owned(self.attributes)
+
+    @property
+    def lens_variables(self) -> list[tf.Variable]:
+        """Those of an `ILVM`, and the critic's."""
+        critic = self.critic.trainable_variables if self._uses("critic_weight") else []
+        return super().lens_variables + critic
 
     def penalties(
         self,
@@ -385,15 +423,37 @@ class FILVM(ILVM):
         encoded: Sequence[tf.Tensor],
         weights: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Swap consistency and dependence: their weighted sum, and each by name."""
-        total, losses = tf.zeros([]), {}
+        """The amendments' losses: their weighted sum, and each by name."""
+        total, losses, owned = tf.zeros([]), {}, num_owned(self.attributes)
         if self.swap_weight:
             swapped = swap_attributes(terms["z_star"], self.attributes)
             outputs = self.secondary_outputs(self.generative(swapped)[0])
             losses.update(swap_losses(self.attributes, encoded, outputs, weights))
             total += self.swap_weight * tf.add_n(list(losses.values()))
-        if self._has_dependence():
-            codes = tf.stack([terms["z_star"], terms["center"]])
+        codes = tf.stack([terms["z_star"], terms["center"]])
+        if self._uses("independence_weight"):
             losses["dependence"] = free_dependence(self.attributes, codes, encoded, weights)
             total += self.independence_weight * losses["dependence"]
+        free = codes[..., owned:]
+        if weights is not None:  # codes of samples that do not count may be infinite
+            free = tf.where(weights[:, tf.newaxis] > 0, free, 0.0)
+        if self._uses("critic_weight"):
+            critic = self._critic_losses(free, encoded, weights)
+            losses.update(critic)
+            loss = tf.add_n(list(critic.values()))
+            total += loss - tf.stop_gradient(loss)  # its gradient alone: no part of the loss
+        if self._uses("aggregate_weight"):
+            losses["aggregate"] = aggregate_mismatch(free[0], weights)
+            total += self.aggregate_weight * losses["aggregate"]
         return total, losses
+
+    def _critic_losses(
+        self, free: tf.Tensor, encoded: Sequence[tf.Tensor], weights: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """Mean of -log p(s_j|free dimensions) by the critic, over both codes: `free` [2, n, f]."""
+        rows = tf.reshape(free, [-1, free.shape[-1]])
+        read = tf.nest.flatten(self.critic(reverse_gradient(rows, self.critic_weight)))
+        known = tf.fill([tf.shape(rows)[0], 1], True)
+        twice = [(tf.tile(inputs, [2, 1]), known) for inputs in encoded]
+        weights = None if weights is None else tf.tile(weights, [2])
+        return known_losses(self.attributes, twice, read, "critic", weights)

@@ -156,6 +156,34 @@ def swap_losses(
     }
 
 
+def reverse_gradient(x: tf.Tensor, weight: float) -> tf.Tensor:
+    """x, with a gradient of -`weight` times that of the result.
+
+    What minimises a loss of the result behind it maximises that loss before it: Ganin et al. 2016,
+    arXiv:1505.07818, section 4.
+    """
+    return tf.stop_gradient((1.0 + weight) * x) - weight * x
+
+
+def aggregate_mismatch(z_star: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """KL(N(m, S) || N(0, I)) in nats, a scalar: m and S are mean and covariance of z_star [n, d].
+
+        1/2 (tr S + |m|^2 - d - log det S)
+
+    It is 0 where the first two moments of the aggregate posterior are those of the prior, from
+    which `sample` draws. `weights` [n] are those of the samples in m and S.
+    """
+    share = tf.ones_like(z_star[:, 0]) if weights is None else weights
+    share = tf.math.divide_no_nan(share, tf.reduce_sum(share))[:, tf.newaxis]
+    mean = tf.reduce_sum(share * z_star, axis=0)
+    # A little variance more keeps the logarithm finite for few or equal samples.
+    variances = tf.fill([z_star.shape[1]], 1e-4)
+    centred = z_star - mean
+    covariance = tf.matmul(centred, share * centred, transpose_a=True) + tf.linalg.diag(variances)
+    excess = tf.linalg.trace(covariance) - tf.linalg.logdet(covariance) - float(z_star.shape[1])
+    return 0.5 * (excess + tf.reduce_sum(tf.square(mean)))
+
+
 def spread(x: tf.Tensor, included: tf.Tensor | None = None) -> tf.Tensor:
     """Standard deviation of each column of x [..., n, d]; its gradient is 0 for a constant column.
 

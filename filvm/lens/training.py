@@ -102,13 +102,17 @@ class TrainableLens(CheckedModel):
 
     def secondary_network(self) -> keras.Model:
         """A new network z [n, d] -> logits or mean of the network input, [n, width] each."""
-        z = keras.Input([self.latent_dim], name="z")
+        return self.reading_network(self.latent_dim, "z", "secondary_recognition")
+
+    def reading_network(self, size: int, inputs: str, name: str) -> keras.Model:
+        """A new network [n, size] -> logits or mean of the network input, [n, width] each."""
+        z = keras.Input([size], name=inputs)
         hidden = dense_layers(z, self.hidden_units)
         outputs = [
             keras.layers.Dense(a.width, dtype="float32", name=a.key)(hidden)
             for a in self.attributes
         ]
-        return keras.Model(z, outputs, name="secondary_recognition")
+        return keras.Model(z, outputs, name=name)
 
     @property
     def names(self) -> list[str]:
@@ -139,8 +143,7 @@ class TrainableLens(CheckedModel):
 
     def secondary_outputs(self, z: tf.Tensor) -> list[tf.Tensor]:
         """Standardised z [n, d] -> logits or mean of the network input, [n, width] each."""
-        outputs = self.secondary_recognition(tf.cast(z, tf.float32))
-        return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+        return tf.nest.flatten(self.secondary_recognition(tf.cast(z, tf.float32)))
 
     def side_information_tensors(self, values: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """[n] by name, labels as indices, -1 or nan where missing -> float64 [n, attributes]."""

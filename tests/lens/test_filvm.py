@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 from scipy import special, stats
+from sklearn.linear_model import LinearRegression
 
 from filvm.data import Categorical, Continuous
 from filvm.lens import FILVM, ILVM
@@ -93,6 +94,34 @@ def test_generation_reconstructs_z_in_its_own_units(trained):
     z, _ = toy(1000, seed=3)
     error = np.mean((lens.generate(lens.infer(z)) - z) ** 2)
     assert error < 0.1 * z.var(axis=0).mean()
+
+
+def left_in_the_rest(lens):
+    """R2 of a line through the size and the free dimensions, of draws; their deviations from 1."""
+    z, side = toy(2000, seed=4)
+    free = lens.infer(z, sampled=True)[:, 2:]
+    line = LinearRegression().fit(free, side["size"])
+    return line.score(free, side["size"]), np.abs(free.std(axis=0) - 1.0).max()
+
+
+def test_a_critic_takes_attributes_out_of_the_rest_and_the_rest_fills_the_prior():
+    z, side = toy(8000)
+    found = {}
+    for weight in (0.0, 10.0):
+        keras.utils.set_random_seed(0)
+        lens = FILVM(
+            *(4, ATTRIBUTES),
+            **{**SMALL, "independence_weight": 0.0, "swap_weight": 0.0, "latent_variance": 0.01},
+            critic_weight=weight,
+            aggregate_weight=weight,
+        )
+        lens.compile(keras.optimizers.Adam(3e-3))
+        history = lens.fit(z, side, epochs=6, batch_size=128, verbose=0).history
+        found[weight] = left_in_the_rest(lens)
+    assert {"critic_kind", "critic_size", "aggregate"} < set(history)
+    leaks, deviations = zip(*found.values(), strict=True)
+    assert leaks[1] < 0.5 * leaks[0]
+    assert deviations[1] < 0.5 * deviations[0]
 
 
 def test_every_term_of_the_objective_is_tracked_by_name(trained):

@@ -5,20 +5,24 @@ from itertools import permutations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from scipy import stats
 from scipy.special import log_softmax
 from sklearn.metrics.pairwise import rbf_kernel
 
 from filvm.lens.objective import (
+    aggregate_mismatch,
     base_log_prob,
     categorical_log_likelihood,
     continuous_log_likelihood,
     dependence,
     gaussian_kernel,
     objective,
+    reverse_gradient,
     standard_normal_log_prob,
 )
 
+tfd = tfp.distributions
 rng = np.random.default_rng(0)
 Z = rng.normal(size=[7, 3]).astype(np.float32)
 MEAN = rng.normal(size=[7, 3]).astype(np.float32)
@@ -99,6 +103,26 @@ def test_dependence_is_0_on_average_for_independent_variables_and_1_for_equal_on
     k = gaussian_kernel(draws[0, 0])
     np.testing.assert_allclose(dependence(k, k), 1.0, rtol=1e-5)
     assert dependence(k, gaussian_kernel(draws[0, 0] ** 2)) > 0.1
+
+
+def test_the_mismatch_of_the_aggregate_is_the_kl_of_gaussians():
+    x = np.random.default_rng(1).normal(size=[50, 3]).astype(np.float32) * [1, 2, 0.5] + [0, 1, 2]
+    aggregate = tfd.MultivariateNormalFullCovariance(x.mean(0), np.cov(x.T, bias=True))
+    prior = tfd.MultivariateNormalDiag(np.zeros(3))
+    found = aggregate_mismatch(tf.constant(x, tf.float32))
+    np.testing.assert_allclose(found, aggregate.kl_divergence(prior), atol=1e-3)
+    weighted = aggregate_mismatch(tf.constant(x, tf.float32), np.repeat([1, 0], 25).astype("f"))
+    alone = aggregate_mismatch(tf.constant(x[:25], tf.float32))
+    np.testing.assert_allclose(weighted, alone, rtol=1e-5)
+
+
+def test_a_reversed_gradient_has_the_other_sign_and_a_factor():
+    x = tf.Variable([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        y = reverse_gradient(x, 3.0)
+        loss = tf.reduce_sum(tf.square(y))
+    np.testing.assert_allclose(y, x)
+    np.testing.assert_allclose(tape.gradient(loss, x), -3.0 * 2.0 * x)
 
 
 def test_dependence_of_stacked_kernels_is_that_of_every_pair():
