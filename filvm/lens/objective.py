@@ -166,21 +166,24 @@ def reverse_gradient(x: tf.Tensor, weight: float) -> tf.Tensor:
 
 
 def aggregate_mismatch(z_star: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """KL(N(m, S) || N(0, I)) in nats, a scalar: m and S are mean and covariance of z_star [n, d].
+    """KL(N(m, S) || N(0, I)) in nats, a scalar, with the mean m and covariance S of z_star [n, d].
 
         1/2 (tr S + |m|^2 - d - log det S)
 
     It is 0 where the first two moments of the aggregate posterior are those of the prior, from
-    which `sample` draws. `weights` [n] are those of the samples in m and S.
+    which `sample` draws. S is shrunk towards I, to (n S + d I) / (n + d), because the covariance of
+    few samples is singular. `weights` [n] are those of the samples; n is then their effective
+    number, (sum w)^2 / sum w^2.
     """
+    d = float(z_star.shape[1])
     share = tf.ones_like(z_star[:, 0]) if weights is None else weights
     share = tf.math.divide_no_nan(share, tf.reduce_sum(share))[:, tf.newaxis]
+    n = tf.math.divide_no_nan(1.0, tf.reduce_sum(tf.square(share)))
     mean = tf.reduce_sum(share * z_star, axis=0)
-    # A little variance more keeps the logarithm finite for few or equal samples.
-    variances = tf.fill([z_star.shape[1]], 1e-4)
     centred = z_star - mean
-    covariance = tf.matmul(centred, share * centred, transpose_a=True) + tf.linalg.diag(variances)
-    excess = tf.linalg.trace(covariance) - tf.linalg.logdet(covariance) - float(z_star.shape[1])
+    covariance = tf.matmul(centred, share * centred, transpose_a=True)
+    covariance = (n * covariance + d * tf.eye(z_star.shape[1])) / (n + d)
+    excess = tf.linalg.trace(covariance) - d - tf.linalg.logdet(covariance)
     return 0.5 * (excess + tf.reduce_sum(tf.square(mean)))
 
 

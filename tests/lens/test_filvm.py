@@ -109,11 +109,8 @@ def test_a_critic_takes_attributes_out_of_the_rest_and_the_rest_fills_the_prior(
     found = {}
     for weight in (0.0, 10.0):
         keras.utils.set_random_seed(0)
-        lens = FILVM(
-            *(4, ATTRIBUTES),
-            **{**SMALL, "independence_weight": 0.0, "swap_weight": 0.0, "latent_variance": 0.01},
-            critic_weight=weight,
-            aggregate_weight=weight,
+        lens = FILVM.sharp_recipe(
+            4, ATTRIBUTES, **SMALL, critic_weight=weight, aggregate_weight=weight
         )
         lens.compile(keras.optimizers.Adam(3e-3))
         history = lens.fit(z, side, epochs=6, batch_size=128, verbose=0).history
@@ -268,6 +265,28 @@ def test_draws_of_z_star_are_seeded_and_differ_from_the_centre():
     assert lens.infer(z).std(axis=0).max() < 1e-4
 
 
+def test_the_sharp_recipe_takes_weights_and_is_saved(tmp_path):
+    z, side = toy(48)
+    lens = FILVM.sharp_recipe(4, ATTRIBUTES, **SMALL)
+    lens.compile("adam", run_eagerly=True)
+    weights = np.arange(48.0) % 2
+    history = lens.fit(z, side, sample_weight=weights, batch_size=20, verbose=0).history
+    assert all(np.isfinite(losses).all() for losses in history.values())
+    lens.save(tmp_path / "lens.keras")
+    loaded = keras.models.load_model(tmp_path / "lens.keras")
+    np.testing.assert_array_equal(loaded.infer(z), lens.infer(z))
+    for one, other in zip(loaded.critic.weights, lens.critic.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_without_free_dimensions_there_is_nothing_to_criticise():
+    lens = FILVM.sharp_recipe(2, ATTRIBUTES, **SMALL)
+    assert not {"critic_kind", "aggregate", "dependence"} & set(lens.loss_names())
+    lens.compile("adam", run_eagerly=True)
+    z, side = toy(16)
+    assert np.isfinite(lens.fit(z[:, :2], side, verbose=0).history["loss"]).all()
+
+
 @pytest.mark.parametrize("batch", [1, 7, 50])
 def test_training_takes_any_batch_size(compiled, batch):
     z, side = toy(50)
@@ -322,9 +341,10 @@ def test_two_fits_of_one_epoch_equal_one_fit_of_two():
         np.testing.assert_array_equal(one, other)
 
 
-def test_xla_can_compile_the_step():
+@pytest.mark.parametrize("recipe", [FILVM, FILVM.sharp_recipe])
+def test_xla_can_compile_the_step(recipe):
     z, side = toy(64)
-    lens = FILVM(4, ATTRIBUTES, hidden_units=(8,), num_flows=1)
+    lens = recipe(4, ATTRIBUTES, hidden_units=(8,), num_flows=1)
     lens.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
     losses = lens.fit(z, side, batch_size=64, epochs=20, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]

@@ -106,14 +106,22 @@ def test_dependence_is_0_on_average_for_independent_variables_and_1_for_equal_on
 
 
 def test_the_mismatch_of_the_aggregate_is_the_kl_of_gaussians():
-    x = np.random.default_rng(1).normal(size=[50, 3]).astype(np.float32) * [1, 2, 0.5] + [0, 1, 2]
-    aggregate = tfd.MultivariateNormalFullCovariance(x.mean(0), np.cov(x.T, bias=True))
-    prior = tfd.MultivariateNormalDiag(np.zeros(3))
-    found = aggregate_mismatch(tf.constant(x, tf.float32))
-    np.testing.assert_allclose(found, aggregate.kl_divergence(prior), atol=1e-3)
-    weighted = aggregate_mismatch(tf.constant(x, tf.float32), np.repeat([1, 0], 25).astype("f"))
-    alone = aggregate_mismatch(tf.constant(x[:25], tf.float32))
-    np.testing.assert_allclose(weighted, alone, rtol=1e-5)
+    x = rng.normal(size=[50, 3]) * [1, 2, 0.5] + [0, 1, 2]
+    x = x.astype(np.float32)
+    shrunk = (50 * np.cov(x.T, bias=True) + 3 * np.eye(3)) / 53
+    aggregate = tfd.MultivariateNormalTriL(x.mean(axis=0, dtype=float), np.linalg.cholesky(shrunk))
+    expected = aggregate.kl_divergence(tfd.MultivariateNormalDiag(np.zeros(3)))
+    np.testing.assert_allclose(aggregate_mismatch(tf.constant(x)), expected, rtol=1e-4)
+
+
+def test_the_mismatch_counts_samples_by_their_weights_and_is_finite_for_few():
+    x = tf.constant(Z)
+    weights = np.array([2, 2, 2, 2, 0, 0, 0], np.float32)
+    alone = aggregate_mismatch(x[:4])
+    np.testing.assert_allclose(aggregate_mismatch(x, weights), alone, rtol=1e-5)
+    for count in (0, 1):
+        few = weights * (np.arange(7) < count)
+        assert np.isfinite(aggregate_mismatch(x, few))
 
 
 def test_a_reversed_gradient_has_the_other_sign_and_a_factor():
