@@ -34,7 +34,7 @@ def test_every_case_of_the_page_runs(folders):
     names: dict = {}
     for code in BLOCKS:
         exec(compile(code, "your_own_data.md", "exec"), names)
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 9
     assert set(names["species"]) <= {"ash", "elm", "oak"}
     assert names["oaks"].shape == names["wide"].shape == (200, 6)
     assert set(names["gaps"]) == {"species", "trunk width", "felled"}
