@@ -28,6 +28,13 @@ class FusedAdam(keras.optimizers.Adam):
     array([0.5, 2.5], dtype=float32)
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Where there is a GPU, Keras compiles every update by XLA, which one operation does not
+        # need; a compiled update would also keep the numbers of the step that it was traced in.
+        self.jit_compile = False
+        self._shared: dict[str, tf.Tensor] = {}
+
     def _distributed_apply_gradients_fn(
         self, distribution: Any, grads_and_vars: Any, **kwargs: Any
     ) -> tf.Tensor:

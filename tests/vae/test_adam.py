@@ -43,6 +43,16 @@ def test_sparse_gradients_are_those_of_keras_adam():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_numbers_are_the_same_where_there_is_a_gpu(monkeypatch):
+    """Keras then compiles the update of each variable by XLA, and traces it once."""
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 5)
+    theirs = trained(keras.optimizers.Adam(rate))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert keras.optimizers.Adam(rate).jit_compile
+    for one, other in zip(trained(FusedAdam(rate)), theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_adam_by_name_is_the_fused_one():
     vae = ConvVAE(2, filters=(2, 2), dense_units=2)
     vae.compile("adam")
