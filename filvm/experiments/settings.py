@@ -216,12 +216,12 @@ class FilvmRecipe(VariationalRecipe):
 
 @dataclass(frozen=True)
 class ReportRecipe(VariationalRecipe):
-    """An ILVM or FILVM with the report's terms (`filvm.lens.filvm.report_terms`)."""
+    """An ILVM or FILVM with the report's terms (`filvm.lens.ilvm.report_terms`)."""
 
     scaling: Positive = 3.0  # standard deviation that numbers are scaled to
 
     def terms(self, latent_dim: int, attributes: Sequence[Attribute]) -> dict[str, Any]:
-        from filvm.lens.filvm import report_terms
+        from filvm.lens.ilvm import report_terms
 
         return report_terms(latent_dim, attributes, self.beta, self.scaling)
 
@@ -279,7 +279,8 @@ def without(recipe: Variational, *names: str, **changes: Any) -> Variational:
 def as_reported(recipe: FilvmRecipe, beta: float, scaling: float) -> ReportRecipe:
     """The report's FILVM with the sizes and the steps of `recipe`, without amendments."""
     shared = {field.name: getattr(recipe, field.name) for field in fields(VariationalRecipe)}
-    return without(ReportRecipe(**shared, scaling=scaling), *AMENDMENTS, beta=beta)
+    off = {"critic_weight": 0.0, "aggregate_weight": 0.0}
+    return without(ReportRecipe(**shared, scaling=scaling), *AMENDMENTS, beta=beta, **off)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The operations of every lens: each one on tensors, and on arrays for users.
 
-The map between z and z* is in the subclasses: `filvm.lens.filvm` and `filvm.lens.invertible`.
-Variables, units and training are in `filvm.lens.training`.
+The map between z and z* is in the subclasses: `filvm.lens.ilvm`, `filvm.lens.filvm` and
+`filvm.lens.invertible`. Variables, units and training are in `filvm.lens.training`.
 """
 
 from __future__ import annotations

@@ -165,6 +165,11 @@ def reverse_gradient(x: tf.Tensor, weight: float) -> tf.Tensor:
     return tf.stop_gradient((1.0 + weight) * x) - weight * x
 
 
+def shares(weights: tf.Tensor) -> tf.Tensor:
+    """w_i / sum_j w_j of weights [n] as a column [n, 1]; 0 if all are 0."""
+    return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))[:, tf.newaxis]
+
+
 def aggregate_mismatch(z_star: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
     """KL(N(m, S) || N(0, I)) in nats, a scalar, with the mean m and covariance S of z_star [n, d].
 
@@ -176,8 +181,7 @@ def aggregate_mismatch(z_star: tf.Tensor, weights: tf.Tensor | None = None) -> t
     number, (sum w)^2 / sum w^2.
     """
     d = float(z_star.shape[1])
-    share = tf.ones_like(z_star[:, 0]) if weights is None else weights
-    share = tf.math.divide_no_nan(share, tf.reduce_sum(share))[:, tf.newaxis]
+    share = shares(tf.ones_like(z_star[:, 0]) if weights is None else weights)
     n = tf.math.divide_no_nan(1.0, tf.reduce_sum(tf.square(share)))
     mean = tf.reduce_sum(share * z_star, axis=0)
     centred = z_star - mean
@@ -195,7 +199,7 @@ def spread(x: tf.Tensor, included: tf.Tensor | None = None) -> tf.Tensor:
     if included is None:
         variance = tf.math.reduce_variance(x, axis=-2)
     else:
-        share = tf.math.divide_no_nan(included, tf.reduce_sum(included))[:, tf.newaxis]
+        share = shares(included)
         mean = tf.reduce_sum(share * x, axis=-2, keepdims=True)
         variance = tf.reduce_sum(share * tf.square(x - mean), axis=-2)
     return tf.sqrt(tf.maximum(variance, 1e-12))
@@ -249,7 +253,7 @@ def dependence(k_x: tf.Tensor, k_y: tf.Tensor, included: tf.Tensor | None = None
 
 def free_dependence(
     attributes: Sequence[Attribute],
-    z_star: tf.Tensor,
+    free: tf.Tensor,
     encoded: Sequence[tf.Tensor],
     weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
@@ -260,21 +264,18 @@ def free_dependence(
     dimension that is hardly used can still rank samples by an attribute.
 
     Args:
-        attributes: own the first dimensions (`filvm.data.side_information.owned_slices`).
-        z_star: [codes, batch, d], one or several z* of every sample, over which the result is
-            summed. The first 256 samples count, because the cost is quadratic.
+        attributes: in the order of `encoded`.
+        free: these dimensions of one or several z* of every sample, [codes, batch, free], over
+            which the result is summed; finite. The first 256 samples count, because the cost is
+            quadratic.
         encoded: s as network inputs, [batch, width] each.
         weights: of the samples, [batch]. Samples with a weight > 0 count, and all the same.
 
     Returns:
         A scalar.
     """
-    free = z_star[:, :256, num_owned(attributes) :]
-    included = None
-    if weights is not None:
-        counts = weights[:256] > 0
-        included = tf.cast(counts, free.dtype)
-        free = tf.where(counts[:, tf.newaxis], free, 0.0)  # may be infinite in the others
+    free = free[:, :256]
+    included = None if weights is None else tf.cast(weights[:256] > 0, free.dtype)
     deviations = spread(free, included)[:, tf.newaxis]
     free_kernels = gaussian_kernel(free / (deviations + 1e-3))
     kernels = [

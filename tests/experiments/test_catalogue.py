@@ -126,6 +126,12 @@ def test_a_setting_out_of_its_range_is_one_sentence_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_reports_recipe_has_nothing_of_ours_but_its_sizes_and_steps():
+    ours = FilvmRecipe(attribute_weights=(20.0, 40.0), critic_weight=20.0, aggregate_weight=10.0)
+    plain = replace(ours, critic_weight=0.0, aggregate_weight=0.0)
+    assert as_reported(ours, beta=0.1, scaling=3.0) == as_reported(plain, beta=0.1, scaling=3.0)
+
+
 def test_an_amendment_alone_is_the_reports_recipe_and_its_weight_in_the_reports_terms():
     ours = FilvmRecipe(attribute_weights=(20.0, 40.0), swap_weight=50.0, independence_weight=100.0)
     reported = as_reported(ours, beta=0.1, scaling=3.0)
