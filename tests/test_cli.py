@@ -23,24 +23,30 @@ def filvm(*arguments, **options):
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "limit"), [(("--help",), 0.3), (("train", "--help"), 0.3), (("list",), 1.0)]
-)
-def test_help_and_list_answer_at_once(arguments, limit):
+def processor_seconds(*command):
+    """The least of three runs, of the processor: what other processes do does not count."""
     seconds = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert filvm(*arguments, check=True).stdout
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Of the processor: other processes do not count.
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < limit
+    return min(seconds)
 
 
-def test_neither_data_nor_the_command_line_imports_tensorflow():
+def test_help_and_list_answer_at_once():
+    # NumPy's import takes a tenth of a second; compared with it, no machine is too slow.
+    numpy = processor_seconds("-c", "import numpy")
+    assert processor_seconds("-m", "filvm", "--help") < numpy
+    assert processor_seconds("-m", "filvm", "train", "--help") < numpy
+    assert processor_seconds("-m", "filvm", "list") < 5 * numpy
+
+
+def test_neither_data_nor_the_command_line_imports_what_is_slow():
     program = (
         "import sys, filvm, filvm.data, filvm.cli.runs, filvm.experiments; "
-        "sys.exit('tensorflow' in sys.modules or 'pandas' in sys.modules)"
+        "slow = {'tensorflow', 'pandas', 'scipy.ndimage', 'skimage.morphology'}; "
+        "assert not slow & {*sys.modules}, slow & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -43,7 +43,7 @@ from functools import lru_cache
 
 import joblib
 import numpy as np
-from scipy import ndimage
+import scipy
 from tqdm import tqdm
 
 from filvm.data.columns import plain_array
@@ -260,8 +260,8 @@ def _upsampling_maps(size: int) -> tuple[np.ndarray, np.ndarray]:
     Together they equal `skimage.transform.pyramid_expand(order=3, upscale=4)` along one axis. Its
     enlargement mirrors at the centre of the edge pixel, its blur at the edge.
     """
-    enlarge = ndimage.zoom(np.eye(size), (UPSCALE, 1), order=3, mode="mirror", grid_mode=True)
-    blur = ndimage.gaussian_filter1d(
+    enlarge = scipy.ndimage.zoom(np.eye(size), (UPSCALE, 1), order=3, mode="mirror", grid_mode=True)
+    blur = scipy.ndimage.gaussian_filter1d(
         np.eye(UPSCALE * size), sigma=2 * UPSCALE / 6, axis=0, mode="reflect"
     )
     return enlarge.astype(np.float32), blur.astype(np.float32)

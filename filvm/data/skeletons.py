@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from skimage.morphology import medial_axis
+import skimage
 
 UPSCALE = 4  # the images are so many times as high and wide as the original ones
 
@@ -32,7 +32,7 @@ def tie_order(height: int, width: int) -> np.ndarray:
 
 
 def skeleton_and_distance(binary: np.ndarray, ties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return medial_axis(binary, return_distance=True, rng=_TiesByOrder(ties))
+    return skimage.morphology.medial_axis(binary, return_distance=True, rng=_TiesByOrder(ties))
 
 
 def measure_skeletons(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
