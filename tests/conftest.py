@@ -47,8 +47,8 @@ def pytest_collection_modifyitems(items):
 def train_smoke(tmp_path_factory):
     """A function: names -> the workspace in which these experiments are trained.
 
-    All tests share it. Every experiment is trained once, at the smoke size, on the 5,000 digits;
-    the processes of pytest-xdist divide the work: each takes what no other process is making.
+    All tests share it. Every experiment is trained once, at the smoke size, on a fifth of the
+    sample; the processes of pytest-xdist divide the work: each takes what no other is making.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -99,6 +99,10 @@ def _train_smoke(folder, *names):
     return workspace
 
 
+# Few steps cost less eagerly than their graphs do. One experiment of each kind keeps its graphs.
+IN_GRAPHS = ("filvm-mnist", "invertible-words", "flow-density")
+
+
 def _make_one(steps, folder):
     """Make the first step that is possible and free; return whether there was one."""
     for name, (needs, make) in steps.items():
@@ -111,7 +115,8 @@ def _make_one(steps, folder):
             if lock.read() != "made":
                 if needs & steps.keys():
                     continue
-                make()
+                with _functions_eager(name not in IN_GRAPHS):
+                    make()
                 lock.write("made")
         del steps[name]
         return True
@@ -119,9 +124,29 @@ def _make_one(steps, folder):
 
 
 @contextlib.contextmanager
+def _functions_eager(eager):
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(eager)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though the .*run_functions_eagerly")
+        yield
+    tf.config.run_functions_eagerly(before)
+
+
+@pytest.fixture(scope="module")
+def eager():
+    """Functions run eagerly: a few steps of many small models cost less than their traces."""
+    with _functions_eager(True):
+        yield
+
+
+@contextlib.contextmanager
 def _no_other_mnist(folder):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Made from a built-in sample")
+        _take_every(5, patch)
         patch.delenv("FILVM_MNIST_DIR", raising=False)
         patch.setenv("KERAS_HOME", str(folder / "no_keras"))
         yield
@@ -142,9 +167,13 @@ def data_dir(tmp_path, monkeypatch):
 @pytest.fixture
 def few_digits(monkeypatch):
     """A sixteenth of the sample in place of the sample: 250 digits to train on, 63 to test."""
+    _take_every(16, monkeypatch)
+
+
+def _take_every(nth, patch):
     from filvm.data import mnist
 
     sample = mnist.load_sample()
     names = ("train_images", "train_labels", "test_images", "test_labels")
-    few = replace(sample, **{name: getattr(sample, name)[::16] for name in names})
-    monkeypatch.setattr(mnist, "load_sample", lambda: few)
+    few = replace(sample, **{name: getattr(sample, name)[::nth] for name in names})
+    patch.setattr(mnist, "load_sample", lambda: few)

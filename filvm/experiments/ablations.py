@@ -109,8 +109,8 @@ class AblationStudy:
         for seed in SEEDS:
             for variant in self.variants:
                 recipe = self.recipe(variant, seed)
-                few = {"steps": 12, "epochs": 2, "known": min(recipe.known, 128)}
-                plan = replace(self.plan, smoke={**self.plan.smoke, **few})
+                few = {**self.plan.smoke, "known": min(recipe.known, 128)}
+                plan = replace(self.plan, smoke=few)
                 summary = f"{self.title}: {variant}, seed {seed}"
                 name = ablation_name(data, variant, seed)
                 yield plan.experiment(name, summary, recipe, task=self.task)

@@ -20,7 +20,7 @@ SHORT_VAE = {"epochs": 2, "batch_size": 32, "test_limit": 4_000}
 MNIST_VAES = {
     "full": MNIST_VAE,
     "quick": replace(MNIST_VAE, **SHORT_VAE, steps=1_500, steps_for_few=1.2, validation=1_000),
-    "smoke": replace(MNIST_VAE, steps=8, epochs=2, train_limit=512, validation=128),
+    "smoke": replace(MNIST_VAE, steps=4, epochs=2, train_limit=512, validation=128),
 }
 ROTATED_VAE = ImageVaeSettings(
     latent_dim=12,
@@ -33,7 +33,7 @@ ROTATED_VAE = ImageVaeSettings(
 ROTATED_VAES = {
     "full": ROTATED_VAE,
     "quick": replace(ROTATED_VAE, **SHORT_VAE, steps=1_200, steps_for_few=1.0, validation=250),
-    "smoke": replace(ROTATED_VAE, steps=8, epochs=2, train_limit=64, validation=16, test_limit=800),
+    "smoke": replace(ROTATED_VAE, steps=4, epochs=2, train_limit=64, validation=16, test_limit=800),
 }
 # Little noise on z, because heights of digits differ by half a pixel; and distorted digits, which
 # the encoder must know as well as those of the training set: it needs no attributes of them.
@@ -60,7 +60,7 @@ SEQUENCE_VAES = {
         test=4_000,
     ),
     "smoke": SequenceVaeSettings(
-        steps=16,
+        steps=4,
         epochs=2,
         batch_size=64,
         sequences=512,
@@ -85,7 +85,7 @@ TEXT_VAES = {
     "smoke": TextVaeSettings(
         filters=(16,),
         dense_units=32,
-        steps=16,
+        steps=4,
         epochs=2,
         batch_size=64,
         train_limit=512,
@@ -100,7 +100,7 @@ ORACLE = OracleSettings()
 ORACLES = {
     "full": ORACLE,
     "quick": replace(ORACLE, steps=600, epochs=1, batch_size=48, validation=1_000),
-    "smoke": replace(ORACLE, steps=8, epochs=2, train_limit=512, validation=128, test_limit=500),
+    "smoke": replace(ORACLE, steps=4, epochs=2, train_limit=512, validation=128, test_limit=500),
 }
 ROTATED_ORACLE = OracleSettings(
     steps=5_529, epochs=3, batch_size=256, learning_rate=4e-3, validation=1_000
@@ -111,7 +111,7 @@ ROTATED_ORACLES = {
         ROTATED_ORACLE, steps=800, epochs=1, batch_size=64, validation=250, test_limit=4_000
     ),
     "smoke": replace(
-        ROTATED_ORACLE, steps=8, epochs=2, train_limit=128, validation=32, test_limit=400
+        ROTATED_ORACLE, steps=4, epochs=2, train_limit=128, validation=32, test_limit=400
     ),
 }
 

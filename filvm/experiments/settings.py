@@ -150,7 +150,7 @@ class Recipe:
     def smoke(self) -> dict[str, Any]:
         """The changes of the smoke profile."""
         return {
-            "steps": 16,
+            "steps": 4,
             "epochs": 2,
             "batch_size": 64,
             "hidden_units": (32, 32),

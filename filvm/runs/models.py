@@ -53,7 +53,9 @@ def _known(vae: keras.Model) -> keras.Model:
 
 
 def without_optimizer(model: keras.Model) -> keras.Model:
-    """A copy with the same weights that has never been compiled."""
+    """A copy with the same weights that has never been compiled; pipelines save none anyway."""
+    if isinstance(model, LensPipeline):
+        return model
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy

@@ -10,7 +10,6 @@ from queue import Empty
 
 import nbformat
 import pytest
-import tensorflow as tf
 from IPython import display
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -128,14 +127,6 @@ def shell():
     shell.display_trap.hook = lambda value: None if value is None else display.display(value)
     yield shell
     Shell.clear_instance()
-
-
-@pytest.fixture(scope="module")
-def eager():
-    """Functions run eagerly: a few steps of many small trainings cost less than their traces."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def check_outputs(shown, printed, runs):
