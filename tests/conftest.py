@@ -47,8 +47,9 @@ def pytest_collection_modifyitems(items):
 def train_smoke(tmp_path_factory):
     """A function: names -> the workspace in which these experiments are trained.
 
-    All tests share it. Every experiment is trained once, at the smoke size, on a fifth of the
-    sample; the processes of pytest-xdist divide the work: each takes what no other is making.
+    All tests share it. Every experiment is trained once, at the smoke size, with 500 digits to
+    train on and 500 to test; the processes of pytest-xdist divide the work: each takes what no
+    other is making.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -129,13 +130,11 @@ def _functions_eager(eager):
 
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(eager)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Even though the .*run_functions_eagerly")
-        yield
+    yield
     tf.config.run_functions_eagerly(before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def eager():
     """Functions run eagerly: a few steps of many small models cost less than their traces."""
     with _functions_eager(True):
@@ -146,7 +145,7 @@ def eager():
 def _no_other_mnist(folder):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Made from a built-in sample")
-        _take_every(5, patch)
+        _few_digits(patch, train=8, test=2)
         patch.delenv("FILVM_MNIST_DIR", raising=False)
         patch.setenv("KERAS_HOME", str(folder / "no_keras"))
         yield
@@ -167,13 +166,16 @@ def data_dir(tmp_path, monkeypatch):
 @pytest.fixture
 def few_digits(monkeypatch):
     """A sixteenth of the sample in place of the sample: 250 digits to train on, 63 to test."""
-    _take_every(16, monkeypatch)
+    _few_digits(monkeypatch, train=16, test=16)
 
 
-def _take_every(nth, patch):
+def _few_digits(patch, **every):
+    """Take every n-th training and test digit of the sample in place of all 4,000 and 1,000."""
     from filvm.data import mnist
 
     sample = mnist.load_sample()
-    names = ("train_images", "train_labels", "test_images", "test_labels")
-    few = replace(sample, **{name: getattr(sample, name)[::nth] for name in names})
+    parts = [
+        (f"{split}_{kind}", nth) for split, nth in every.items() for kind in ("images", "labels")
+    ]
+    few = replace(sample, **{name: getattr(sample, name)[::nth] for name, nth in parts})
     patch.setattr(mnist, "load_sample", lambda: few)

@@ -108,7 +108,7 @@ def test_what_is_beyond_the_report_stands_beside_the_filvm(trained_runs, tmp_pat
         assert of_way_back["latents"] < 1e-3
 
 
-def test_an_ablation_is_trained_with_its_variant_and_its_seed(trained_runs):
+def test_an_ablation_is_trained_with_its_variant_and_its_seed(trained_runs, eager):
     found = []
     for seed in (0, 1):
         name = ablation_name("mnist", "side information of 100 digits", seed)

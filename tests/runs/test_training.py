@@ -28,7 +28,7 @@ def train_command(folder, data_dir, *settings):
 
 
 def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_ends(tmp_path, data_dir):
-    settings = ["steps=124", "epochs=4", "train_limit=1000", "batch_size=32"]
+    settings = ["steps=124", "epochs=4", "train_limit=250", "batch_size=8"]
     command = train_command(tmp_path / "killed", data_dir, *settings)
     history = tmp_path / "killed" / "smoke" / "vae-mnist" / "history.csv"
     with open(tmp_path / "log", "w") as log:
