@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -47,8 +48,8 @@ def pytest_collection_modifyitems(items):
 def train_smoke(tmp_path_factory):
     """A function: names -> the workspace in which these experiments are trained.
 
-    All tests share it. Every experiment is trained once, at the smoke size, with 500 digits to
-    train on and 500 to test; the processes of pytest-xdist divide the work: each takes what no
+    All tests share it. Every experiment is trained once, at the smoke size, with 560 digits to
+    train on and 440 to test; the processes of pytest-xdist divide the work: each takes what no
     other is making.
     """
     folder = tmp_path_factory.getbasetemp()
@@ -145,7 +146,7 @@ def eager():
 def _no_other_mnist(folder):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Made from a built-in sample")
-        _few_digits(patch, train=8, test=2)
+        _few_digits(patch, train=560, test=440)  # their shapes are measured in one process
         patch.delenv("FILVM_MNIST_DIR", raising=False)
         patch.setenv("KERAS_HOME", str(folder / "no_keras"))
         yield
@@ -166,16 +167,17 @@ def data_dir(tmp_path, monkeypatch):
 @pytest.fixture
 def few_digits(monkeypatch):
     """A sixteenth of the sample in place of the sample: 250 digits to train on, 63 to test."""
-    _few_digits(monkeypatch, train=16, test=16)
+    _few_digits(monkeypatch, train=250, test=63)
 
 
-def _few_digits(patch, **every):
-    """Take every n-th training and test digit of the sample in place of all 4,000 and 1,000."""
+def _few_digits(patch, **counts):
+    """Digits of the sample, evenly spread, in place of all: so many of each split."""
     from filvm.data import mnist
 
-    sample = mnist.load_sample()
-    parts = [
-        (f"{split}_{kind}", nth) for split, nth in every.items() for kind in ("images", "labels")
-    ]
-    few = replace(sample, **{name: getattr(sample, name)[::nth] for name, nth in parts})
+    sample, few = mnist.load_sample(), {}
+    for split, count in counts.items():
+        for name in (f"{split}_images", f"{split}_labels"):
+            array = getattr(sample, name)
+            few[name] = array[np.linspace(0, len(array) - 1, count).astype(int)]
+    few = replace(sample, **few)
     patch.setattr(mnist, "load_sample", lambda: few)

@@ -20,7 +20,7 @@ SHORT_VAE = {"epochs": 2, "batch_size": 32, "test_limit": 4_000}
 MNIST_VAES = {
     "full": MNIST_VAE,
     "quick": replace(MNIST_VAE, **SHORT_VAE, steps=1_500, steps_for_few=1.2, validation=1_000),
-    "smoke": replace(MNIST_VAE, steps=4, epochs=2, train_limit=512, validation=128),
+    "smoke": replace(MNIST_VAE, steps=4, epochs=2, train_limit=400, validation=100),
 }
 ROTATED_VAE = ImageVaeSettings(
     latent_dim=12,

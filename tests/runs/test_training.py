@@ -113,7 +113,7 @@ def test_the_best_weights_are_kept_not_the_last(trained):
     from filvm.data import load_mnist, to_float
 
     digits = load_mnist(run.workspace.data)
-    held_out = to_float(digits.train_images[-128:])
+    held_out = to_float(digits.train_images[-run.config()["settings"]["validation"] :])
     history = pd.read_csv(run.folder / "history.csv")
     model = run.model()
     model.compile()
