@@ -42,7 +42,7 @@ def sequences(strategy):
 
 def lens(strategy):
     model = FILVM(
-        4, [Categorical("digit", 3), Continuous("width")], hidden_units=(16,), num_flows=2
+        4, [Categorical("digit", 3), Continuous("width")], hidden_units=(16,), num_flows=1
     )
     rng = np.random.default_rng(0)
     digit, z = rng.integers(-1, 3, 2 * N), rng.standard_normal((2 * N, 4)).astype(np.float32)
