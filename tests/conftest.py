@@ -131,8 +131,10 @@ def _functions_eager(eager):
 
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(eager)
-    yield
-    tf.config.run_functions_eagerly(before)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 @pytest.fixture
