@@ -101,7 +101,7 @@ def _train_smoke(folder, *names):
     return workspace
 
 
-# Few steps cost less eagerly than their graphs do. One experiment of each kind keeps its graphs.
+# Few steps cost less eagerly than their graphs do. A lens of each kind keeps them, and the flows.
 IN_GRAPHS = ("filvm-mnist", "invertible-words", "flow-density")
 
 

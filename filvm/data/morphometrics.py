@@ -43,7 +43,7 @@ from functools import lru_cache
 
 import joblib
 import numpy as np
-import scipy
+import scipy  # loads ndimage when it is used
 from tqdm import tqdm
 
 from filvm.data.columns import plain_array

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import skimage
+import skimage  # loads morphology when it is used
 
 UPSCALE = 4  # the images are so many times as high and wide as the original ones
 

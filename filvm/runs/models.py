@@ -52,8 +52,12 @@ def _known(vae: keras.Model) -> keras.Model:
     return vae
 
 
-def without_optimizer(model: keras.Model) -> keras.Model:
-    """A copy with the same weights that has never been compiled; pipelines save none anyway."""
+def to_save(model: keras.Model) -> keras.Model:
+    """What to save of a trained model, so that the file has no optimiser.
+
+    A pipeline itself, since `LensPipeline.save` leaves out those of its parts; of another model a
+    copy with the same weights that has never been compiled.
+    """
     if isinstance(model, LensPipeline):
         return model
     copy = type(model).from_config(model.get_config())

@@ -149,9 +149,9 @@ class Run:
         In Keras' own format, which takes a tenth of the time of a SavedModel; `filvm export` makes
         SavedModels for servers.
         """
-        from filvm.runs.models import remember, without_optimizer  # with TensorFlow
+        from filvm.runs.models import remember, to_save  # with TensorFlow
 
-        saved = without_optimizer(model)
+        saved = to_save(model)
         with replacing(self.model_folder) as temporary:
             temporary.mkdir()
             saved.save(temporary / "model.keras")
