@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 
 from filvm.data.columns import plain_array
-from filvm.data.download import DownloadError, download_file
 from filvm.data.idx import find_idx, open_idx, read_idx
 from filvm.data.splits import training_split
 from filvm.files import read_json, read_npz, write_json
@@ -267,6 +266,8 @@ def download(
     Raises:
         MnistError: a file that was there before has the wrong content.
     """
+    from filvm.data.download import DownloadError, download_file  # with requests: 0.1 s
+
     folder = Path(folder)
     mirrors = list(MIRRORS if mirrors is None else mirrors)
     patience = timeout / max(len(mirrors), 1)
